@@ -317,8 +317,8 @@ def shape_of(name: str, value: Mapping[str, Any]) -> NodeShape | None:
 
 _EMPTY_LIST_IS_NOTHING: Final = ("properties", "fixedProperties")
 _EMPTY_OBJECT_COUNTS: Final = ("filters",)  # an empty one still replaces {filters} in the SQL
-_LISTS: Final = ("series", "nodes", "exclusions", "breakdowns", "formulaNodes", "goalLines", "values")
-_EITHER: Final = ("properties",)
+LISTS: Final = ("series", "nodes", "exclusions", "breakdowns", "formulaNodes", "goalLines", "values")
+EITHER: Final = ("properties",)
 _BROKEN_DOWN: Final = ("TrendsQuery", "RetentionQuery")
 _MISSPELT: Final = 0.8
 _DEEPEST: Final = 100
@@ -444,9 +444,9 @@ def _mistakes_of_keys(path: str, value: Mapping[str, Any], shape: NodeShape) -> 
 
 
 def _mistakes_inside(path: str, key: str, value: object, name: str) -> Iterator[tuple[str, str]]:
-    if key in _LISTS and not isinstance(value, list):
+    if key in LISTS and not isinstance(value, list):
         yield path, f"must be a list, not {value!r}"
-    elif isinstance(value, list) and key not in (*_LISTS, *_EITHER, "fixedProperties"):
+    elif isinstance(value, list) and key not in (*LISTS, *EITHER, "fixedProperties"):
         yield path, "must be an object, not a list"
     else:
         yield from _mistakes(f"{path}.", value, name)

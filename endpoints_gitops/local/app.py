@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -16,7 +17,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from endpoints_gitops.hogql.parser import remember
-from endpoints_gitops.local import keys, materialization
+from endpoints_gitops.local import api_document, keys, materialization
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refused
 from endpoints_gitops.local.control import ControlRoutes
 from endpoints_gitops.local.deployment import Deployment
@@ -43,6 +44,11 @@ _RESOURCES: Final = (
     *query.RESOURCES,
 )
 _PARENTS: Final = ("projects", "environments")
+DOCUMENTED: Final = (
+    *(replace(resource, path=f"/api/{_PARENTS[0]}/{{project_id}}{resource.path}") for resource in _RESOURCES),
+    *who.RESOURCES,
+)
+"""The resources of the OpenAPI document, with their paths."""
 
 
 def application(
@@ -63,6 +69,7 @@ def application(
         for resource in _RESOURCES
     ]
     routes += [Route(resource.path, served(resource)) for resource in who.RESOURCES]
+    routes.append(Route("/api/schema", Document(prefix)))
     layer = FaultLayer(
         app=_Prefixed(Router(routes, redirect_slashes=False, default=_nowhere), prefix),
         faults=deployment.faults,
@@ -159,11 +166,34 @@ class ResourceApp:
         return call
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The OpenAPI document, for which no key is needed. PostHog has its own at the same path, as YAML."""
+
+    prefix: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in {"GET", "HEAD"}:
+            answer = refused(method_not_allowed(scope["method"]))
+        else:
+            answer = RouteAnswer(body=api_document.document(DOCUMENTED, _site(_headers(scope), self.prefix)))
+        await _response(answer)(scope, receive, send)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+
+
+def _site(headers: Mapping[str, str], prefix: str) -> str:
+    """The URL by which the caller reaches this server."""
+    return f"http://{headers.get('host', '127.0.0.1')}{prefix}"
+
+
 def _incoming(scope: Scope, body: bytes, prefix: str) -> Incoming:
-    headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+    headers = _headers(scope)
     return Incoming(
         method=scope["method"],
-        site=f"http://{headers.get('host', '127.0.0.1')}{prefix}",
+        site=_site(headers, prefix),
         path=scope.get("asked_path", scope["path"]),
         query=tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
         names=scope.get("path_params", {}),

@@ -14,6 +14,22 @@ type Handler = Callable[[Deployment, RouteCall], RouteAnswer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What the OpenAPI document says of an action, besides its permission.
+
+    `query` names parameters, `body` and `answer` schemas of `local/api_schemas.py`. `fault` says when PostHog, and so
+    this server, answers with a 500; without it there is none.
+    """
+
+    summary: str
+    query: tuple[str, ...] = ()
+    body: str | None = None
+    answer: str | None = None
+    status: int = 200
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteAction:
     """`scope` None: no key may. `interleaved`: takes the store's lock by itself, around what needs it.
 
@@ -23,6 +39,7 @@ class RouteAction:
     """
 
     handler: Handler
+    described: Described
     scope: str | None
     with_secret: bool = False
     interleaved: bool = False

@@ -11,6 +11,7 @@ from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, intege
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, invalid
 from endpoints_gitops.local.routes.action import (
+    Described,
     Resource,
     RouteAction,
     current_of,
@@ -126,26 +127,85 @@ def _version(
     return version_item(deployment.store, call.project, endpoint, version, call.now)
 
 
+_NOT_MATERIALIZED: Final = "Turning materialization on fails inside the server."
+_UPDATE: Final = RouteAction(
+    handler=update_endpoint,
+    scope="endpoint:write",
+    interleaved=True,
+    described=Described(
+        summary="Update an endpoint, or one of its versions",
+        query=("version",),
+        body="EndpointRequest",
+        answer="UpdatedEndpoint",
+        fault=_NOT_MATERIALIZED,
+    ),
+)
 RESOURCES: Final = (
     Resource(
         path="/endpoints",
         actions={
-            "GET": RouteAction(handler=list_endpoints, scope="endpoint:read"),
-            "POST": RouteAction(handler=create_endpoint, scope="endpoint:write", interleaved=True),
+            "GET": RouteAction(
+                handler=list_endpoints,
+                scope="endpoint:read",
+                described=Described(
+                    summary="List endpoints",
+                    query=("is_active", "created_by", "limit", "offset"),
+                    answer="EndpointPage",
+                ),
+            ),
+            "POST": RouteAction(
+                handler=create_endpoint,
+                scope="endpoint:write",
+                interleaved=True,
+                described=Described(
+                    summary="Create an endpoint",
+                    body="EndpointRequest",
+                    answer="Endpoint",
+                    status=201,
+                    fault=_NOT_MATERIALIZED,
+                ),
+            ),
         },
     ),
-    Resource(path="/endpoints/bulk_update_tags", actions={"POST": RouteAction(handler=update_tags, scope=None)}),
+    Resource(
+        path="/endpoints/bulk_update_tags",
+        actions={
+            "POST": RouteAction(
+                handler=update_tags,
+                scope=None,
+                described=Described(summary="Update the tags of many endpoints, which PostHog supports for no key"),
+            )
+        },
+    ),
     Resource(
         path="/endpoints/{name}",
         actions={
-            "GET": RouteAction(handler=retrieve_endpoint, scope="endpoint:read"),
-            "PUT": RouteAction(handler=update_endpoint, scope="endpoint:write", interleaved=True),
-            "PATCH": RouteAction(handler=update_endpoint, scope="endpoint:write", interleaved=True),
-            "DELETE": RouteAction(handler=delete_endpoint, scope="endpoint:write"),
+            "GET": RouteAction(
+                handler=retrieve_endpoint,
+                scope="endpoint:read",
+                described=Described(
+                    summary="Get an endpoint, or one of its versions", query=("version",), answer="EndpointOrVersion"
+                ),
+            ),
+            "PUT": _UPDATE,
+            "PATCH": _UPDATE,
+            "DELETE": RouteAction(
+                handler=delete_endpoint,
+                scope="endpoint:write",
+                described=Described(summary="Delete an endpoint", status=204),
+            ),
         },
     ),
     Resource(
         path="/endpoints/{name}/versions",
-        actions={"GET": RouteAction(handler=list_versions, scope="endpoint:read")},
+        actions={
+            "GET": RouteAction(
+                handler=list_versions,
+                scope="endpoint:read",
+                described=Described(
+                    summary="List versions, newest first", query=("limit", "offset"), answer="EndpointVersionPage"
+                ),
+            )
+        },
     ),
 )

@@ -10,7 +10,14 @@ from endpoints_gitops.local.bodies import preview_request
 from endpoints_gitops.local.call import RouteAnswer, RouteCall
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, bare
-from endpoints_gitops.local.routes.action import Resource, RouteAction, endpoint_of, number_asked, version_asked
+from endpoints_gitops.local.routes.action import (
+    Described,
+    Resource,
+    RouteAction,
+    endpoint_of,
+    number_asked,
+    version_asked,
+)
 
 _CONTRACT: Final = (
     "Equality variables become columns of the table, range variables bucket a column of it, and a run filters by them."
@@ -60,19 +67,48 @@ def _reading(path: str, method: str, action: RouteAction) -> Resource:
 
 BEFORE_NAMES: Final = (
     _reading(
-        "/endpoints/materialization_conditions", "GET", RouteAction(handler=show_conditions, scope="endpoint:read")
+        "/endpoints/materialization_conditions",
+        "GET",
+        RouteAction(
+            handler=show_conditions,
+            scope="endpoint:read",
+            described=Described(
+                summary="What decides whether a query can be materialized", answer="MaterializationConditions"
+            ),
+        ),
     ),
 )
 RESOURCES: Final = (
     _reading(
-        "/endpoints/{name}/materialization_status", "GET", RouteAction(handler=show_status, scope="endpoint:read")
+        "/endpoints/{name}/materialization_status",
+        "GET",
+        RouteAction(
+            handler=show_status,
+            scope="endpoint:read",
+            described=Described(summary="The table of a version", query=("version",), answer="MaterializationStatus"),
+        ),
     ),
     _reading(
         "/endpoints/{name}/materialization_preview",
         "POST",
-        RouteAction(handler=show_preview, scope="endpoint:read", queries=query_shown),
+        RouteAction(
+            handler=show_preview,
+            scope="endpoint:read",
+            queries=query_shown,
+            described=Described(
+                summary="What a table of a version would hold, and how it is read",
+                body="PreviewRequest",
+                answer="MaterializationPreview",
+            ),
+        ),
     ),
     _reading(
-        "/endpoints/{name}/materialization_suggestion", "POST", RouteAction(handler=suggest, scope="endpoint:read")
+        "/endpoints/{name}/materialization_suggestion",
+        "POST",
+        RouteAction(
+            handler=suggest,
+            scope="endpoint:read",
+            described=Described(summary="A query that can be materialized, by AI; always a 404 here", status=404),
+        ),
     ),
 )

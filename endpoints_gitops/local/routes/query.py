@@ -16,7 +16,7 @@ from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.errors import RequestRefused, envelope, invalid
 from endpoints_gitops.local.insights.computed import computed
 from endpoints_gitops.local.insights.sql_filters import sql_of
-from endpoints_gitops.local.routes.action import Resource, RouteAction
+from endpoints_gitops.local.routes.action import Described, Resource, RouteAction
 from endpoints_gitops.model.json import Json
 
 DEFAULT_LIMIT: Final = 100
@@ -107,5 +107,17 @@ def _body(call: RouteCall, sql: str, rows: EngineRows, *, paged: bool) -> dict[s
 
 
 RESOURCES: Final = (
-    Resource(path="/query", actions={"POST": RouteAction(handler=run_query, scope="query:read", interleaved=True)}),
+    Resource(
+        path="/query",
+        actions={
+            "POST": RouteAction(
+                handler=run_query,
+                scope="query:read",
+                interleaved=True,
+                described=Described(
+                    summary="Run a query without an endpoint", body="QueryRequest", answer="QueryAnswer"
+                ),
+            )
+        },
+    ),
 )

@@ -11,7 +11,14 @@ from endpoints_gitops.local.answers import iso, zulu
 from endpoints_gitops.local.call import RouteAnswer, RouteCall, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, broken, invalid, not_found
-from endpoints_gitops.local.routes.action import Resource, RouteAction, endpoint_of, number_asked, version_asked
+from endpoints_gitops.local.routes.action import (
+    Described,
+    Resource,
+    RouteAction,
+    endpoint_of,
+    number_asked,
+    version_asked,
+)
 from endpoints_gitops.local.store import LogEntry, StoredEndpoint
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
@@ -158,15 +165,57 @@ _RUN: Final = RouteAction(
     with_secret=True,
     interleaved=True,
     draws_materialized=counts_as_materialized,
+    described=Described(
+        summary="Run an endpoint",
+        query=("version", "run_limit", "run_offset"),
+        body="RunRequest",
+        answer="RunAnswer",
+    ),
 )
 _READ: Final = "endpoint:read"
 BEFORE_NAMES: Final = (
     Resource(
-        path="/endpoints/last_execution_times", actions={"POST": RouteAction(handler=last_execution_times, scope=_READ)}
+        path="/endpoints/last_execution_times",
+        actions={
+            "POST": RouteAction(
+                handler=last_execution_times,
+                scope=_READ,
+                described=Described(
+                    summary="When endpoints were last run",
+                    body="NamesRequest",
+                    answer="LastExecutionTimes",
+                    fault="The body has no list of names.",
+                ),
+            )
+        },
     ),
 )
 RESOURCES: Final = (
     Resource(path="/endpoints/{name}/run", actions={"GET": _RUN, "POST": _RUN}),
-    Resource(path="/endpoints/{name}/openapi.json", actions={"GET": RouteAction(handler=show_openapi, scope=_READ)}),
-    Resource(path="/endpoints/{name}/logs", actions={"GET": RouteAction(handler=list_logs, scope=_READ)}),
+    Resource(
+        path="/endpoints/{name}/openapi.json",
+        actions={
+            "GET": RouteAction(
+                handler=show_openapi,
+                scope=_READ,
+                described=Described(
+                    summary="The OpenAPI document of a version", query=("version",), answer="OpenApiDocument"
+                ),
+            )
+        },
+    ),
+    Resource(
+        path="/endpoints/{name}/logs",
+        actions={
+            "GET": RouteAction(
+                handler=list_logs,
+                scope=_READ,
+                described=Described(
+                    summary="The runs of an endpoint, newest first",
+                    query=("entries", "offset", "after", "before", "level", "search", "instance_id"),
+                    answer="LogEntryPage",
+                ),
+            )
+        },
+    ),
 )

@@ -12,7 +12,7 @@ from endpoints_gitops.local.answers import zulu
 from endpoints_gitops.local.call import RouteAnswer, RouteCall, numbered
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, invalid, not_found
-from endpoints_gitops.local.routes.action import Resource, RouteAction
+from endpoints_gitops.local.routes.action import Described, Resource, RouteAction
 from endpoints_gitops.local.store import StoredVariable, new_id
 from endpoints_gitops.model.definition import VariableType
 from endpoints_gitops.model.json import Json
@@ -210,17 +210,41 @@ RESOURCES: Final = (
     Resource(
         path="/insight_variables",
         actions={
-            "GET": RouteAction(handler=list_variables, scope=_READ),
-            "POST": RouteAction(handler=create_variable, scope=_WRITE),
+            "GET": RouteAction(
+                handler=list_variables,
+                scope=_READ,
+                described=Described(summary="List variables", query=("page",), answer="VariablePage"),
+            ),
+            "POST": RouteAction(
+                handler=create_variable,
+                scope=_WRITE,
+                described=Described(summary="Create a variable", body="VariableRequest", answer="Variable", status=201),
+            ),
         },
     ),
     Resource(
         path="/insight_variables/{id}",
         actions={
-            "GET": RouteAction(handler=retrieve_variable, scope=_READ),
-            "PUT": RouteAction(handler=update_variable, scope=_WRITE),
-            "PATCH": RouteAction(handler=update_variable, scope=_WRITE),
-            "DELETE": RouteAction(handler=delete_variable, scope=_WRITE),
+            "GET": RouteAction(
+                handler=retrieve_variable,
+                scope=_READ,
+                described=Described(summary="Get a variable", answer="Variable"),
+            ),
+            "PUT": RouteAction(
+                handler=update_variable,
+                scope=_WRITE,
+                described=Described(summary="Update a variable", body="VariableRequest", answer="Variable"),
+            ),
+            "PATCH": RouteAction(
+                handler=update_variable,
+                scope=_WRITE,
+                described=Described(summary="Update a variable", body="VariableChange", answer="Variable"),
+            ),
+            "DELETE": RouteAction(
+                handler=delete_variable,
+                scope=_WRITE,
+                described=Described(summary="Delete a variable", status=204),
+            ),
         },
     ),
 )

@@ -8,7 +8,7 @@ from endpoints_gitops.local.answers import zulu
 from endpoints_gitops.local.call import RouteAnswer, RouteCall, limit_offset
 from endpoints_gitops.local.deployment import ORGANIZATION_ID, ORGANIZATION_NAME, Deployment
 from endpoints_gitops.local.keys import NO_SCOPE_NEEDED
-from endpoints_gitops.local.routes.action import Resource, RouteAction
+from endpoints_gitops.local.routes.action import Described, Resource, RouteAction
 from endpoints_gitops.local.store import Project
 from endpoints_gitops.model.json import Json, JsonObject
 
@@ -71,8 +71,30 @@ def _resource(path: str, action: RouteAction) -> Resource:
 
 
 RESOURCES: Final = (
-    _resource("/api/personal_api_keys/@current", RouteAction(handler=current_key, scope=NO_SCOPE_NEEDED)),
-    _resource("/api/users/@me", RouteAction(handler=current_user, scope="user:read")),
-    _resource("/api/organizations/@current", RouteAction(handler=current_organization, scope="organization:read")),
-    _resource("/api/projects", RouteAction(handler=list_projects, scope="project:read")),
+    _resource(
+        "/api/personal_api_keys/@current",
+        RouteAction(handler=current_key, scope=NO_SCOPE_NEEDED, described=Described(summary="The key", answer="Key")),
+    ),
+    _resource(
+        "/api/users/@me",
+        RouteAction(
+            handler=current_user, scope="user:read", described=Described(summary="The owner of the key", answer="Owner")
+        ),
+    ),
+    _resource(
+        "/api/organizations/@current",
+        RouteAction(
+            handler=current_organization,
+            scope="organization:read",
+            described=Described(summary="The organization of the key", answer="Organization"),
+        ),
+    ),
+    _resource(
+        "/api/projects",
+        RouteAction(
+            handler=list_projects,
+            scope="project:read",
+            described=Described(summary="List projects", query=("limit", "offset"), answer="ProjectPage"),
+        ),
+    ),
 )
