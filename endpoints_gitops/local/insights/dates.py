@@ -26,6 +26,11 @@ _FLOORED: Final = (
 _MIDNIGHT: Final = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
 
 
+_FIRST_YEAR: Final = 1900
+_LAST_YEAR: Final = 2298
+"""The whole years of ClickHouse's DateTime64, which the timestamps of events have."""
+
+
 def month_later(moment: datetime, months: int) -> datetime:
     """The moment some months later, or earlier; on the last day of a shorter month."""
     index = moment.year * 12 + moment.month - 1 + months
@@ -79,7 +84,17 @@ class ParsedDate:
 
 
 def parsed_date(key: str, text: object, now: datetime) -> ParsedDate:
-    """The date that a text such as `2026-07-01`, `-7d` or `-1mStart` stands for. Raises NotComputed."""
+    """The date that a text such as `2026-07-01`, `-7d` or `-1mStart` stands for.
+
+    Raises NotComputed, also for a date that the timestamp of an event cannot have.
+    """
+    parsed = _parsed(key, text, now)
+    if not _FIRST_YEAR <= parsed.moment.year <= _LAST_YEAR:
+        raise NotComputed("dateRange", f"{text!r} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return parsed
+
+
+def _parsed(key: str, text: object, now: datetime) -> ParsedDate:
     if not isinstance(text, str):
         raise NotComputed(key, f"{text!r} is not a date")
     relative = _RELATIVE.fullmatch(text)
@@ -89,7 +104,10 @@ def parsed_date(key: str, text: object, now: datetime) -> ParsedDate:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise NotComputed(key, f"{text!r} is not a date that the local server knows") from None
-    zoned = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        zoned = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise NotComputed("dateRange", "it leaves the calendar") from None
     return ParsedDate(moment=zoned, is_day=_DATE.fullmatch(text) is not None)
 
 

@@ -39,6 +39,8 @@ def _activities(
     Events begin one interval before the range and end with its last interval.
     """
     buckets = period.buckets()
+    if not buckets:
+        raise NotComputed("dateRange", "of a LifecycleQuery that ends before it begins")
     since, until = later(buckets[0], period.interval, -1), later(buckets[-1], period.interval)
     conditions = [
         f"timestamp >= {filters.moment(since)}",

@@ -132,6 +132,12 @@ class _Retention:
             return self._rolling()
         return self._calendar()
 
+    def _minimum_occurrences(self) -> int:
+        least = self.filter.get("minimumOccurrences") or 1
+        if not isinstance(least, int) or isinstance(least, bool) or least < 1:
+            raise NotComputed("retentionFilter.minimumOccurrences", repr(least))
+        return least
+
     def _is_rolling(self) -> bool:
         """Whether windows begin with the actor's start. Raises QueryRefused for what the server refuses with it."""
         mode = self.filter.get("timeWindowMode") or _WINDOWS[0]
@@ -240,7 +246,7 @@ class _Retention:
         actors = self._per_actor(columns, [f"timestamp < {filters.moment(self.range.end)}"])
         grouped = ", ".join([*keys, "_starts", "_returns", "_first"])
         rows = self.run.ask(f"SELECT {grouped}, count() FROM ({actors}) WHERE notEmpty(_starts) GROUP BY {grouped}")  # noqa: S608
-        indexes, least = self._indexes(), self.filter.get("minimumOccurrences") or 1
+        indexes, least = self._indexes(), self._minimum_occurrences()
         cells: _Cells = defaultdict(_RetentionCells)
         for *key, starts, returns, first, count in rows:
             begun = [indexes[moment_of(item)] for item in starts]

@@ -24,6 +24,7 @@ EVENT: dict[str, Any] = {
 }
 PLAIN = {key: EVENT[key] for key in ("kind", "event")}
 ENTITY = {"id": "view", "type": "events", "properties": [{"type": "event", "key": "n", "operator": "gt", "value": 1}]}
+PLAIN_ENTITY = {"id": "view", "type": "events"}
 COMMON: dict[str, Any] = {
     "dateRange": {"date_from": "-3d", "date_to": "2026-07-05", "explicitDate": False},
     "properties": {"type": "AND", "values": [{"type": "hogql", "key": "1 = 1"}]},
@@ -66,6 +67,13 @@ NODES: list[dict[str, Any]] = [
             "returningEntity": ENTITY,
         },
         "breakdownFilter": {"breakdown": "plan", "breakdown_type": "person"},
+    },
+    {"kind": "RetentionQuery", "retentionFilter": {"minimumOccurrences": 2, "returningEntity": PLAIN_ENTITY}},
+    {
+        "kind": "StickinessQuery",
+        "dateRange": {"date_from": "-3d"},
+        "series": [PLAIN],
+        "compareFilter": {"compare": True, "compare_to": "-1w"},
     },
     {
         "kind": "FunnelsQuery",
@@ -113,7 +121,7 @@ NODES: list[dict[str, Any]] = [
         "funnelsFilter": {"funnelVizType": "time_to_convert", "binCount": 3, "funnelAggregateByHogQL": "person_id"},
     },
 ]
-ODD: list[Any] = [None, True, 0, -1, 1.5, 1e300, "", "x", "\ud800", "\0", [], {}, ["x"], {"a": 1}, [None], [[1]]]
+ODD: list[Any] = [None, True, 0, -1, 1.5, 1e300, "", "x", "\ud800", "\0", [], {}, ["x"], {"a": 1}, [None], [[1]], "0001-01-01", "9999-12-31"]
 
 
 def _places(value: Any) -> Iterator[tuple[Any, ...]]:
