@@ -19,7 +19,6 @@ _REFUSALS: Final[Mapping[int, tuple[str, str]]] = {
     401: ("Unauthenticated", "There is no key, or it is wrong."),
     403: ("Forbidden", "The key has no permission, or the request is of another site."),
     404: ("NotFound", "There is no such project, endpoint, version or variable."),
-    405: ("MethodNotAllowed", "The method is not allowed."),
     413: ("TooLarge", "The body is too large."),
     415: ("UnsupportedMediaType", "The body is not sent as JSON."),
     429: ("Throttled", "The rate limit is used up."),
@@ -29,7 +28,7 @@ _HEADERS: Final[Mapping[int, Schema]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
 }
-_BARE: Final[Mapping[int, str]] = {400: "BareError", 404: "BareError", 405: "BareDetail"}
+_BARE: Final[Mapping[int, str]] = {400: "BareError", 404: "BareError"}
 
 
 def document(resources: Iterable[Resource], site: str) -> Schema:

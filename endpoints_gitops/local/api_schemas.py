@@ -242,7 +242,6 @@ _QUERY_STATUS: Final = _exactly(
 ANSWERS: Final[Mapping[str, Schema]] = {
     "Error": _REFUSAL,
     "BareError": _exactly({"error": _STRING}, {"current_version": _INTEGER}),
-    "BareDetail": _exactly({"detail": _STRING}),
     "User": _USER,
     "Materialization": _MATERIALIZATION,
     "Endpoint": _exactly(_ENDPOINT),

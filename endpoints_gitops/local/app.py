@@ -27,6 +27,7 @@ from endpoints_gitops.local.own_site import OwnSite
 from endpoints_gitops.local.routes import endpoints, query, running, variables, who
 from endpoints_gitops.local.routes import materialization as materialization_routes
 from endpoints_gitops.local.routes.action import Resource, RouteAction
+from endpoints_gitops.local.web_page import page_routes
 
 LARGEST_BODY: Final = 20_000_000
 WRITE_ENDPOINTS: Final = "endpoint:write"
@@ -69,7 +70,7 @@ def application(
         for resource in _RESOURCES
     ]
     routes += [Route(resource.path, served(resource)) for resource in who.RESOURCES]
-    routes.append(Route("/api/schema", Document(prefix)))
+    routes += [Route("/api/schema", Document(prefix)), *page_routes(prefix)]
     layer = FaultLayer(
         app=_Prefixed(Router(routes, redirect_slashes=False, default=_nowhere), prefix),
         faults=deployment.faults,

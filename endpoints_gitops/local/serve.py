@@ -36,6 +36,7 @@ from endpoints_gitops.local.deployment import (
 )
 from endpoints_gitops.local.fault_layer import Connections
 from endpoints_gitops.local.store import Project, Store
+from endpoints_gitops.local.web_page import page_url
 
 if TYPE_CHECKING:
     from endpoints_gitops.local.faults import Faults, RequestLog
@@ -311,7 +312,8 @@ def _configuration(deployment: Deployment, running: RunningServer, prefix: str, 
 
 def _announce(stream: TextIO, running: RunningServer) -> None:
     names = ("url", "project_id", "key", "readonly_key", "project_secret_key")
-    stream.write(json.dumps({name: getattr(running, name) for name in names}) + "\n")
+    announced = {name: getattr(running, name) for name in names}
+    stream.write(json.dumps(announced | {"page": page_url(running.url, running.readonly_key)}) + "\n")
     stream.flush()
 
 
