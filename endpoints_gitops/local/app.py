@@ -70,7 +70,7 @@ def application(
         for resource in _RESOURCES
     ]
     routes += [Route(resource.path, served(resource)) for resource in who.RESOURCES]
-    routes += [Route("/api/schema", Document(prefix)), *page_routes(prefix)]
+    routes += [Route("/api/schema", ApiDocumentApp(prefix)), *page_routes(prefix)]
     layer = FaultLayer(
         app=_Prefixed(Router(routes, redirect_slashes=False, default=_nowhere), prefix),
         faults=deployment.faults,
@@ -168,7 +168,7 @@ class ResourceApp:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class ApiDocumentApp:
     """The OpenAPI document, for which no key is needed. PostHog has its own at the same path, as YAML."""
 
     prefix: str

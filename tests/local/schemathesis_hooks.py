@@ -14,24 +14,22 @@ from hypothesis import strategies as st
 
 KNOWN: dict[str, list[str]] = json.loads(os.environ["KNOWN_PATH_PARAMETERS"])
 
-_SCALARS = st.sampled_from(
-    ["1", "NULL", "'a'", "event", "timestamp", "distinct_id", "properties.plan", "person.properties.email", "nowhere"]
-    + ["{variables.day}", "{variables.nothing}", "[1, 2]", "(1, 'a')", "now()", "toFloat('x')", "1 / 0", "-1", "*"]
-)
-_CALLS = st.sampled_from(
-    ["count()", "count(DISTINCT {})", "sum({})", "toDate({})", "concat({}, {})", "{} = {}", "{} AND {}", "not({})"]
-    + ["if({}, {}, 1)", "{} IN ({})", "{} LIKE {}", "max({})", "quantile(0.5)({})", "arrayJoin({})", "{} AS a", "f({})"]
-    + ["toStartOfDay({})", "JSONExtractString({}, 'a')", "row_number() OVER (ORDER BY {})", "{}[1]", "{} + {}"]
-)
+_SCALARS = """1|NULL|'a'|event|timestamp|distinct_id|properties.plan|person.properties.email|nowhere|[1, 2]|(1, 'a')
+now()|toFloat('x')|1 / 0|-1|*|{variables.day}|{variables.nothing}"""
+_CALLS = """count()|count(DISTINCT {})|sum({})|max({})|quantile(0.5)({})|toDate({})|toStartOfDay({})|concat({}, {})
+{} = {}|{} AND {}|not({})|if({}, {}, 1)|{} IN ({})|{} LIKE {}|{} + {}|{}[1]|{} AS a|f({})|arrayJoin({})
+JSONExtractString({}, 'a')|row_number() OVER (ORDER BY {})"""
+_SCALAR = st.sampled_from(_SCALARS.replace("\n", "|").split("|"))
+_CALL = st.sampled_from(_CALLS.replace("\n", "|").split("|"))
 
 
 @st.composite
 def _expressions(draw: st.DrawFn) -> str:
-    expression = draw(_SCALARS)
+    expression = draw(_SCALAR)
     for _ in range(draw(st.integers(0, 2))):
-        call = draw(_CALLS)
+        call = draw(_CALL)
         while "{}" in call:
-            call = call.replace("{}", expression if draw(st.booleans()) else draw(_SCALARS), 1)
+            call = call.replace("{}", expression if draw(st.booleans()) else draw(_SCALAR), 1)
         expression = call
     return expression
 

@@ -19,7 +19,7 @@ import pytest
 
 from endpoints_gitops.local.serve import RunningServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CHECKOUT = Path(__file__).parents[2]
 CHECKS = (
@@ -68,10 +68,12 @@ def test_no_answer_is_a_fault_or_undescribed(
     assert uv is not None, "uv runs schemathesis in an environment of its own"
     report = tmp_path / "report.json"
     ended = subprocess.run(
-        [uv, "run", "--quiet", "--isolated", "--only-group", "openapi", "--project", str(CHECKOUT)]
-        + ["schemathesis", "run", f"{server.url}/api/schema/", "--header", f"Authorization: Bearer {server.key}"]
-        + ["--checks", CHECKS, "--phases", phases, *chosen, "--generation-deterministic", "--continue-on-failure"]
-        + ["--report-json-path", str(report), "--no-color"],
+        [
+            *(uv, "run", "--quiet", "--isolated", "--only-group", "openapi", "--project", str(CHECKOUT)),
+            *("schemathesis", "run", f"{server.url}/api/schema/", "--header", f"Authorization: Bearer {server.key}"),
+            *("--checks", CHECKS, "--phases", phases, *chosen, "--generation-deterministic"),
+            *("--continue-on-failure", "--report-json-path", str(report), "--no-color"),
+        ],
         cwd=tmp_path,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}
         | {"KNOWN_PATH_PARAMETERS": json.dumps(known)},

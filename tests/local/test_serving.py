@@ -37,7 +37,8 @@ def test_process_says_where_it_is_and_stops_at_once(how: signal.Signals) -> None
     try:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        assert list(told) == ["url", "project_id", "key", "readonly_key", "project_secret_key"]
+        assert list(told) == ["url", "project_id", "key", "readonly_key", "project_secret_key", "page"]
+        assert told["page"] == f"{told['url']}/#key={told['readonly_key']}"
         assert [told[key][:4] for key in ("key", "readonly_key", "project_secret_key")] == ["phx_", "phx_", "phs_"]
         headers = {"Authorization": f"Bearer {told['key']}"}
         base = f"{told['url']}/api/projects/{told['project_id']}/endpoints/"

@@ -3,6 +3,7 @@
 import { h, plural, svg } from "./dom.js";
 import { numberOf, textOf } from "./result.js";
 
+const MOST_ROWS = 5000;
 const MOST_POINTS = 1000;
 const MOST_BARS = 40;
 const MOST_SERIES = 8;
@@ -80,14 +81,21 @@ function seriesOf(table, x, ys, by) {
   return { places: [...places.values()].flat(), series: [...series].map(([name, values]) => ({ name, values })) };
 }
 
+/** The time of a text in milliseconds; one without a zone is in UTC, like the project. */
+function timeOf(text) {
+  const hasZone = /(?:Z|[+-]\d\d:?\d\d)$/.test(text.slice(10));
+  return Date.parse(text.length > 10 && !hasZone ? `${text.replace(" ", "T")}Z` : text);
+}
+
 function drawn(table, x, ys, by) {
-  const all = seriesOf(table, x, ys, by);
-  const isTime = table.columns[x].isTime && all.places.every((place) => !Number.isNaN(Date.parse(place.text)));
+  const all = seriesOf({ ...table, rows: table.rows.slice(0, MOST_ROWS) }, x, ys, by);
+  const isTime = table.columns[x].isTime && all.places.every((place) => !Number.isNaN(timeOf(place.text)));
   const most = isTime ? MOST_POINTS : MOST_BARS;
-  const places = isTime ? [...all.places].sort((a, b) => Date.parse(a.text) - Date.parse(b.text)).slice(0, most) : all.places.slice(0, most);
+  const places = isTime ? [...all.places].sort((a, b) => timeOf(a.text) - timeOf(b.text)).slice(0, most) : all.places.slice(0, most);
   const series = all.series.slice(0, MOST_SERIES);
   const notes = [
-    all.places.length > places.length ? `The first ${places.length} of ${plural(all.places.length, "value")} of ${table.columns[x].name}.` : null,
+    table.rows.length > MOST_ROWS ? `Of the first ${MOST_ROWS.toLocaleString("en")} rows.` : null,
+    all.places.length > places.length ? `The first ${places.length.toLocaleString("en")} of ${plural(all.places.length, "value")} of ${table.columns[x].name}.` : null,
     all.series.length > series.length ? `The first ${series.length} of ${all.series.length} series.` : null,
   ].filter(Boolean);
   const label = `${series.map((one) => one.name).join(", ")} by ${table.columns[x].name}`;
@@ -116,26 +124,36 @@ function short(text, length = 22) { return text.length > length ? `${text.slice(
 
 function dayOf(text, isWhole) { return isWhole ? text.slice(0, 10) : text.replace("T", " ").replace(/(:\d\d)(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?$/, "$1"); }
 
+const DAY = 86_400_000;
+
+/** At most five times for the labels of an axis: whole days, or times of a short range. */
+function marksOf(first, last) {
+  const unit = last - first >= 4 * DAY ? DAY : 1;
+  const marks = [0, 1, 2, 3, 4].map((step) => Math.min(last, first + Math.round(((step / 4) * (last - first)) / unit) * unit));
+  const text = (time) => { const iso = new Date(time).toISOString(); return unit === DAY ? iso.slice(0, 10) : iso.slice(5, 16).replace("T", " "); };
+  return [...new Set(marks)].map((time) => ({ time, text: text(time) }));
+}
+
 function lines(places, series, label) {
   const height = 280;
   const top = 12;
   const bottom = height - 34;
   const { marks, low, high } = bounds(series);
-  const times = places.map((place) => Date.parse(place.text));
+  const times = places.map((place) => timeOf(place.text));
   const span = times.at(-1) - times[0] || 1;
   const across = (time) => LEFT + ((time - times[0]) / span) * (WIDTH - LEFT - RIGHT);
   const up = (number) => bottom - ((number - low) / (high - low)) * (bottom - top);
   const isWhole = places.every(({ text }) => /^\d{4}-\d\d-\d\d(?:$|[T ]00:00:00)/.test(text));
-  const shownTimes = [0, 1, 2, 3, 4].map((step) => Math.round((step / 4) * (places.length - 1))).filter((index, position, list) => list.indexOf(index) === position);
+  const timeMarks = marksOf(times[0], times.at(-1));
   return svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label, class: "lines" },
     marks.map((mark) => [
       svg("line", { class: mark === 0 ? "axis" : "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: up(mark), y2: up(mark) }),
       svg("text", { class: "tick", x: LEFT - 8, y: up(mark) + 4, "text-anchor": "end" }, compact.format(mark)),
     ]),
-    shownTimes.map((index) => svg("text", {
-      class: "tick", x: across(times[index]), y: height - 12,
-      "text-anchor": index === 0 ? "start" : index === places.length - 1 ? "end" : "middle",
-    }, dayOf(places[index].text, isWhole))),
+    timeMarks.map(({ time, text }, index) => svg("text", {
+      class: "tick", x: across(time), y: height - 12,
+      "text-anchor": index === 0 ? "start" : time === times.at(-1) ? "end" : "middle",
+    }, text)),
     series.map((one, index) => {
       const points = places.map((place, at) => ({ place, number: one.values.get(place), x: across(times[at]) })).filter((point) => point.number !== undefined);
       const path = points.map((point, at) => `${at ? "L" : "M"}${point.x.toFixed(1)} ${up(point.number).toFixed(1)}`).join("");

@@ -1,6 +1,6 @@
 // The page: the list of endpoints, and one endpoint with its run, its versions and its log.
 
-import { ask, curl, everyItem, forgetKey, keepKey, key, Refused } from "./api.js";
+import { address, ask, curl, everyItem, forgetKey, keepKey, key, Refused } from "./api.js";
 import { chartView } from "./chart.js";
 import { sideBySide, words } from "./difference.js";
 import { announce, button, copyButton, h, plural } from "./dom.js";
@@ -396,7 +396,7 @@ function welcome() {
   if (state.endpoints.length) return h("div", { class: "empty" }, h("h2", {}, "Choose an endpoint"), h("p", {}, "Run it with values of your own, compare its versions, or copy the request for a terminal."));
   return h("div", { class: "empty" }, h("h2", {}, "No endpoints yet"),
     h("p", {}, "Add this server to ", h("code", {}, "endpoints.toml"), " as an environment:"),
-    codeBlock(`[environments.here]\nhost = "${location.origin}"\nproject_id = ${state.project.id}\nkey = "env:LOCAL_KEY"`, "Configuration"),
+    codeBlock(`[environments.here]\nhost = "${address("").replace(/\/$/, "")}"\nproject_id = ${state.project.id}\nkey = "env:LOCAL_KEY"`, "Configuration"),
     h("p", {}, "Then put ", h("code", {}, "key"), " of the line that the server printed into ", h("code", {}, "LOCAL_KEY"), ", run ", h("code", {}, "endpoints-gitops push --env here"), ", and reload."));
 }
 

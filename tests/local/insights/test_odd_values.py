@@ -121,7 +121,26 @@ NODES: list[dict[str, Any]] = [
         "funnelsFilter": {"funnelVizType": "time_to_convert", "binCount": 3, "funnelAggregateByHogQL": "person_id"},
     },
 ]
-ODD: list[Any] = [None, True, 0, -1, 1.5, 1e300, "", "x", "\ud800", "\0", [], {}, ["x"], {"a": 1}, [None], [[1]], "0001-01-01", "9999-12-31"]
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    1e300,
+    "",
+    "x",
+    "\ud800",
+    "\0",
+    [],
+    {},
+    ["x"],
+    {"a": 1},
+    [None],
+    [[1]],
+    "0001-01-01",
+    "9999-12-31",
+]
 
 
 def _places(value: Any) -> Iterator[tuple[Any, ...]]:
