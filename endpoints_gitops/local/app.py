@@ -116,23 +116,23 @@ class ResourceApp:
         except ClientDisconnect:
             return
         if body is None:
-            answer = refused(too_large(LARGEST_BODY))
+            response = _response(refused(too_large(LARGEST_BODY)))
         else:
             incoming = _incoming(scope, body, self.prefix)
             action = self.resource.actions.get(scope["method"])
             limiter = self.threads if action is not None and (action.interleaved or action.queries) else None
-            answer = await anyio.to_thread.run_sync(self.answer, incoming, abandon_on_cancel=True, limiter=limiter)
-        await _response(answer)(scope, receive, send)
+            response = await anyio.to_thread.run_sync(self.answer, incoming, abandon_on_cancel=True, limiter=limiter)
+        await response(scope, receive, send)
 
-    def answer(self, incoming: Incoming) -> RouteAnswer:
+    def answer(self, incoming: Incoming) -> Response:
         """The answer to a request. An unexpected exception is a 500, and the server keeps running."""
         try:
-            return self._answer(incoming)
+            return _response(self._answer(incoming))
         except RequestRefused as refusal:
-            return refused(refusal)
+            return _response(refused(refusal))
         except Exception:
             _LOG.exception("%s %s", incoming.method, incoming.path)
-            return refused(broken())
+            return _response(refused(broken()))
 
     def _answer(self, incoming: Incoming) -> RouteAnswer:
         method = "GET" if incoming.method == "HEAD" else incoming.method

@@ -111,16 +111,22 @@ class Wire:
             self.close()
         return answer.status, json.loads(text) if text else None
 
-    def hang_up(self, method: str, path: str, body: Any) -> None:
-        """Send a request and close the connection without reading the answer."""
+    def hang_up(self, method: str, path: str, body: Any, *, half: bool) -> None:
+        """Close the connection after half of the request, or else after the first byte of the answer. Raises Lost if
+        there was none."""
         content = json.dumps(body)
+        request = (
+            f"{method} /api/projects/1/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Authorization: Bearer {self._server.key}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n{content}"
+        ).encode()
         try:
             with closing(socket.create_connection(("127.0.0.1", self._server.port), timeout=_SECONDS)) as plain:
-                plain.sendall(
-                    f"{method} /api/projects/1/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                    f"Authorization: Bearer {self._server.key}\r\nContent-Type: application/json\r\n"
-                    f"Content-Length: {len(content)}\r\n\r\n{content}".encode()
-                )
+                plain.sendall(request[: -(len(content) // 2)] if half else request)
+                if not half and not plain.recv(1):
+                    raise Lost("no answer")
+        except TimeoutError:
+            raise
         except OSError as error:
             raise Lost(str(error)) from None
 

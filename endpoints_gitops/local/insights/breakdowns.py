@@ -74,6 +74,8 @@ def breakdowns_of(breakdown_filter: Mapping[str, Any], *, is_endpoint: bool, dis
     parts = [dict(part) for part in several] if several else _legacy(breakdown_filter)
     hides = bool(breakdown_filter.get("breakdown_hide_other_aggregation"))
     limit = breakdown_filter.get("breakdown_limit") or (_MAP_LIMIT if display == "WorldMap" else _CHART_LIMIT)
+    if not isinstance(limit, int | float):
+        raise NotComputed("breakdownFilter.breakdown_limit", repr(limit))
     return Breakdowns(
         expressions=tuple(map(_expression, parts)),
         is_list=bool(several) or isinstance(legacy, list),

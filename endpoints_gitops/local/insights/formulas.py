@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Sequence
 from string import ascii_uppercase
@@ -22,6 +23,8 @@ _OPERATORS: Final[dict[type[ast.operator], Callable[[Number, Number], Number]]] 
 }
 _ALLOWED: Final = "Formulas only support arithmetic ( + - * / % ** ) between series"
 _LONGEST: Final = 500
+_LARGEST: Final = 1e300
+"""Values beyond it would not add up to a number of JSON."""
 
 
 def evaluated(formula: str, series: Sequence[Sequence[Number]]) -> list[Number]:
@@ -60,11 +63,14 @@ def _check(node: ast.expr, count: int) -> None:
 
 def _bucket(tree: ast.expr, values: Sequence[Number]) -> Number:
     try:
-        return _value(tree, values)
+        value = _value(tree, values)
     except ZeroDivisionError:
         return 0
     except OverflowError:
-        raise QueryRefused("The value of the formula is too large", "invalid_input") from None
+        value = math.inf
+    if not abs(value) < _LARGEST:
+        raise QueryRefused("The value of the formula is too large", "invalid_input")
+    return value
 
 
 def _value(node: ast.expr, values: Sequence[Number]) -> Number:

@@ -34,6 +34,7 @@ from endpoints_gitops.model.json import Json
 
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 31 * 86_400}
 _WINDOW: Final = (14, "day")
+_LONGEST_WINDOW: Final = 100 * 366 * 86_400
 _ATTRIBUTIONS: Final = ("first_touch", "last_touch", "all_events", "step")
 _VIEWS: Final = ("steps", "trends", "time_to_convert")
 _BROKEN_DOWN: Final = ("event", "person", "group", "hogql", "event_metadata")
@@ -178,9 +179,12 @@ class _Funnel:
         unit = self.filter.get("funnelWindowIntervalUnit") or _WINDOW[1]
         if not isinstance(unit, str) or unit not in _UNITS:
             raise NotComputed("funnelsFilter.funnelWindowIntervalUnit", repr(unit))
+        window = filters.number("funnelWindowInterval", count) * _UNITS[unit]
+        if window > _LONGEST_WINDOW:
+            raise NotComputed("funnelsFilter.funnelWindowInterval", repr(count))
         return FunnelRules(
             steps=len(self.series),
-            window=int(filters.number("funnelWindowInterval", count) * _UNITS[unit]) * _SECOND,
+            window=int(window) * _SECOND,
             order=self.order,
             optional=frozenset(number for number, step in enumerate(self.series, 1) if step.get("optionalInFunnel")),
             attributed=self._attributed_step(),
