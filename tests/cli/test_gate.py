@@ -249,6 +249,32 @@ def test_a_failure_on_this_tree_outweighs_a_proof(gate, prove):
     assert gate(*named)[0] == {"signups": "released"}, "that failure was of another tree"
 
 
+# what the other shard says of its run, and the codes that block `signups`, whose own shard passed
+OTHER_SHARDS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "passed": ({}, set()),
+    "failed elsewhere": ({"outcome": "failed"}, {"evidence.failed"}),
+    "failed without a test, as where a file cannot be imported": (
+        {"outcome": "failed", "counts": {}},
+        {"evidence.failed"},
+    ),
+    "failed in a lock without the pin": ({"outcome": "failed", "omit": ("signups",)}, {"evidence.failed"}),
+    "failed with the contract off": ({"outcome": "failed", "contract": "off"}, {"evidence.failed"}),
+    "failed on another tree": ({"outcome": "failed", "at": "v1"}, set()),
+    "failed with changed files": ({"outcome": "failed", "is_dirty": True}, set()),
+}
+
+
+@pytest.mark.parametrize(("run", "codes"), OTHER_SHARDS.values(), ids=OTHER_SHARDS)
+@pytest.mark.usefixtures("bumped")
+def test_a_run_that_failed_on_this_tree_blocks_what_another_proves(gate, prove, run, codes):
+    prove(file="a.json")
+    prove(file="b.json", pin={"tests": ()}, **run)
+    assert gate("--evidence", "a.json", "--evidence", "b.json") == (
+        {"signups": "blocked" if codes else "released"},
+        codes,
+    )
+
+
 CORRUPT: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
     "cut": lambda content: content[:-20],

@@ -102,7 +102,7 @@ class EvidenceFiles:
     _agreements: dict[str, TreeAgreement] = field(default_factory=dict)
 
     def proof(self, pin: Pin) -> PinProof:
-        """What the files prove about a pin. A test that failed on this pin and tree outweighs any proof.
+        """What the files prove about a pin. A run that failed on this tree, such as another shard, outweighs any proof.
 
         Raises UsageError for an entry of evidence_paths that matches no file.
         """
@@ -110,7 +110,20 @@ class EvidenceFiles:
             return self._lacking(ProofStep.NO_FILE, "missing", f"there is no evidence: {self.wanted} does not exist")
         proofs = [self._proof(pin, file) for file in self.files]
         failed = next((proof for proof in proofs if proof.step is ProofStep.TEST_FAILED), None)
-        return failed or max(proofs, key=lambda proof: proof.step)
+        best = failed or max(proofs, key=lambda proof: proof.step)
+        if best.step is ProofStep.PROVEN and (red := next(filter(self._has_failed, self.files), None)):
+            return self._failed_run(pin, red.label)
+        return best
+
+    def _has_failed(self, file: EvidenceFile) -> bool:
+        """Whether the run failed on a tree that counts as this one."""
+        run = file.evidence
+        is_of_this = run.outcome != "passed" and not run.is_dirty
+        return is_of_this and self._agreement(run) in (TreeAgreement.SAME, TreeAgreement.AGREES)
+
+    def _failed_run(self, pin: Pin, label: str) -> PinProof:
+        message = f"the run of {label} failed, although no test that called {pin.label} did"
+        return self._lacking(ProofStep.RUN_FAILED, "failed", message, label)
 
     def _proof(self, pin: Pin, file: EvidenceFile) -> PinProof:
         run, label = file.evidence, file.label
@@ -151,8 +164,7 @@ class EvidenceFiles:
             message = f"no test in {label} that called {pin.label} passed ({words})"
             return self._lacking(ProofStep.NOT_PASSED, "not-passed", message, label)
         if run.outcome != "passed":
-            message = f"the run of {label} failed, although no test that called {pin.label} did"
-            return self._lacking(ProofStep.RUN_FAILED, "failed", message, label)
+            return self._failed_run(pin, label)
         tests = f"{passed} test{'s' if passed > 1 else ''} passed ({label})"
         partial = f"; a partial run: {printable(run.partial)}" if run.partial else ""
         agrees = ""
