@@ -184,8 +184,8 @@ def _is_project_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 16
 
 
-type _Text = Annotated[str, Check(lambda name, value: f"{name} contains NUL" if "\0" in value else None)]
-type _Item = Annotated[str, Check(lambda name, value: None if value else f"{name} must not be empty")]
+type _Item = Annotated[str, Check(lambda name, value: None if value.strip() else f"{name} must not be empty")]
+type _Text = Annotated[_Item, Check(lambda name, value: f"{name} contains NUL" if "\0" in value else None)]
 type _Pattern = Annotated[
     _Item, Check(lambda name, value: f"{name}: a tag is missing after tag:" if value == "tag:" else None)
 ]
@@ -233,7 +233,7 @@ class _DeprecationTable:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _ConfigurationTable(_CommonTable, PolicyTables):
-    default_environment: _Text | None = None
+    default_environment: str | None = None
     consumers: _Text | None = None
     deprecation: _DeprecationTable = field(default_factory=_DeprecationTable)
     evidence_paths: tuple[Annotated[_Item, Check(_evidence_path_mistake)], ...] | None = None
@@ -263,7 +263,7 @@ def read_table(table: ConfigurationFile) -> Configuration:
         common=common,
         environments=environments,
         default_environment=parsed.default_environment,
-        consumers=parsed.consumers or None,
+        consumers=parsed.consumers,
         deprecation=DeprecationPolicy(
             minimum_days=parsed.deprecation.minimum_days,
             warn_days=parsed.deprecation.warn_days,
@@ -279,7 +279,7 @@ def _with_common(settings: EnvironmentSettings, table: _CommonTable, written: ob
     """The settings, overridden by those of a table; `uses` stays unparsed."""
     return replace(
         settings,
-        dir=table.dir or settings.dir,
+        dir=settings.dir if table.dir is None else table.dir,
         manage=settings.manage if table.manage is None else table.manage,
         protect=settings.protect if table.protect is None else table.protect,
         uses={**settings.uses, **_tables(written, "uses")},

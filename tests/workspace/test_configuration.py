@@ -386,6 +386,15 @@ MISTAKES = [
         ),
     ),
     ("a = = 1", "endpoints.toml:1:5: not valid TOML: Invalid value"),
+    ("dir = ''", "endpoints.toml:1:1: dir must not be empty"),
+    ("consumers = ' '", "endpoints.toml:1:1: consumers must not be empty"),
+    ("default_environment = ''", "endpoints.toml:1:1: there is no environment ''"),
+    ("manage = ['']", "endpoints.toml:1:1: manage.0 must not be empty"),
+    ("evidence_paths = [' ']", "endpoints.toml:1:1: evidence_paths.0 must not be empty"),
+    ("[environments.p]\nhost = ''", "endpoints.toml:2:1: host must not be empty"),
+    ("[environments.p]\nkey = ''", "endpoints.toml:2:1: key must not be empty"),
+    ("[environments.p]\ndir = ''", "endpoints.toml:2:1: dir must not be empty"),
+    ("[uses.a]\ncolumns = ['']", "endpoints.toml:2:1: columns.0 must not be empty"),
 ]
 
 

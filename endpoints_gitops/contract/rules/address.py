@@ -246,13 +246,11 @@ def sunset_too_short(pair: ContractPair) -> Iterator[Hit]:
 
 def short_window(name: str, notice: SunsetNotice, start: date, policy: DeprecationPolicy) -> Hit | None:
     """The hit of A108 for an announcement that counts from `start`; None if the time is long enough."""
-    days = max((notice.sunset - start).days, 0)
-    if days >= policy.minimum_days:
+    days = (notice.sunset - start).days
+    if max(days, 0) >= policy.minimum_days:
         return None
-    count = f"{days} day{'' if days == 1 else 's'}"
-    message = (
-        f"the sunset of {name} on {notice.sunset} is {count} after {start}; the policy requires {policy.minimum_days}"
-    )
+    count = f"{abs(days):,} day{'' if abs(days) == 1 else 's'} {'before' if days < 0 else 'after'}"
+    message = f"the sunset of {name} on {notice.sunset} is {count} {start}; the policy requires {policy.minimum_days}"
     return Hit(
         locus="deprecation.sunset",
         message=message,
