@@ -35,8 +35,13 @@ def invalid(detail: str, attr: str | None = None, *, code: str = "invalid_input"
     return RequestRefused(400, envelope("validation_error", code, detail, attr))
 
 
+_LONGEST_DETAIL = 20_000
+
+
 def unreadable(detail: str) -> RequestRefused:
-    """A 400 for a body that is not JSON or does not match the schema."""
+    """A 400 for a body that is not JSON or does not match the schema. The end of a long text is left out."""
+    if len(detail) > _LONGEST_DETAIL:
+        detail = f"{detail[:_LONGEST_DETAIL]} …"
     return RequestRefused(400, envelope("invalid_request", "parse_error", f"JSON parse error - {detail}"))
 
 

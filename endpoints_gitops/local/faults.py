@@ -46,8 +46,12 @@ class Logged:
 _QUESTIONS = ("run", "query", "last_execution_times", "materialization_preview", "materialization_suggestion")
 
 
+_MOST_LOGGED = 20_000
+_FORGOTTEN_AT_ONCE = 2_000
+
+
 class RequestLog:
-    """A log of requests, in order of arrival."""
+    """A log of requests, in order of arrival: the last 20,000, or at least 18,000 of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,6 +64,9 @@ class RequestLog:
         with self._lock:
             asked = f"{path}?{kept}" if kept else path
             self._entries.append(Logged(method=method, path=asked, status=None, port=port))
+            if len(self._entries) > _MOST_LOGGED:
+                del self._entries[:_FORGOTTEN_AT_ONCE]
+                self._cleared_at += _FORGOTTEN_AT_ONCE
             return self._cleared_at + len(self._entries) - 1
 
     def answered(self, number: int, status: int) -> None:

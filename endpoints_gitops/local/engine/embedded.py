@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any, Final
 
 from endpoints_gitops.local.engine.literals import identifier, literal
-from endpoints_gitops.local.engine.refusals import from_clickhouse
+from endpoints_gitops.local.engine.refusals import from_clickhouse, timed_out
 from endpoints_gitops.local.engine.session import MEANING, SECONDS, ClickHouseSession, limits
 
 MEMORY_OF_ALL: Final = 3_000_000_000
 """Bytes that all queries of the process may use at the same time; over it, ClickHouse stops the largest."""
 CONNECTIONS: Final = 8
 """Queries that run at the same time; further ones wait."""
+_PATIENCE: Final = 2.0
+"""Seconds that a query gets beyond its own: to wait for a connection, and to be ended by ClickHouse."""
 _OF_MACHINE: Final[dict[str, str | int]] = {"max_threads": 2, "max_memory_usage_for_user": MEMORY_OF_ALL}
 _FAILED: Final = "Streaming query failed: "
 
@@ -30,7 +35,8 @@ class EmbeddedSession(ClickHouseSession):
 
     def __init__(self, *, seconds: int = SECONDS) -> None:
         self.database = f"engine_{uuid.uuid4().hex}"
-        self._limits = limits(seconds)
+        self._seconds = seconds
+        self._is_restricted = False
         self._settings = MEANING | _OF_MACHINE
         self._free = threading.BoundedSemaphore(CONNECTIONS)
         self._is_closed = False
@@ -43,13 +49,26 @@ class EmbeddedSession(ClickHouseSession):
         return self
 
     def execute(self, sql: str, answer_format: str = "TSVRaw") -> str:
-        with self._connection() as connection:
-            try:
-                return str(connection.query(sql, answer_format))
-            except RuntimeError as error:
-                # output of a failed query would precede the next answer: this statement consumes it
-                connection.query("SELECT 1", answer_format)
-                raise from_clickhouse(str(error)) from None
+        """As of every session. A query of a user ends after its seconds here even where ClickHouse does not end it: it
+        looks at the time between blocks, and one call of a function on a long text can take minutes."""
+        if not self._is_restricted:
+            with self._connection() as connection:
+                return _answer(connection, sql, answer_format)
+        answer: Future[str] = Future()
+        Thread(target=self._answer_into, args=(answer, sql, answer_format), daemon=True).start()
+        try:
+            return answer.result(self._seconds + _PATIENCE)
+        except TimeoutError:
+            answer.cancel()
+            raise timed_out() from None
+
+    def _answer_into(self, answer: Future[str], sql: str, answer_format: str) -> None:
+        try:
+            with self._connection() as connection:
+                if answer.set_running_or_notify_cancel():
+                    answer.set_result(_answer(connection, sql, answer_format))
+        except BaseException as error:
+            answer.set_exception(error)
 
     def stream(self, sql: str, answer_format: str) -> Iterator[bytes]:
         with self._connection() as connection:
@@ -67,7 +86,8 @@ class EmbeddedSession(ClickHouseSession):
         self.execute(f"{created} AS SELECT * FROM {source}")  # noqa: S608 - our own name, quoted
 
     def restrict(self) -> None:
-        self._settings |= self._limits
+        self._is_restricted = True
+        self._settings |= limits(self._seconds)
         before, self._idle = self._idle, [self._prepared(_connected())]
         for connection in before:
             connection.close()
@@ -77,8 +97,10 @@ class EmbeddedSession(ClickHouseSession):
         if self._is_closed:
             return
         self._is_closed = True
-        for _ in range(CONNECTIONS):
-            self._free.acquire()
+        end = time.monotonic() + self._seconds + _PATIENCE
+        free = [self._free.acquire(timeout=max(0.0, end - time.monotonic())) for _ in range(CONNECTIONS)]
+        if not all(free):
+            return  # a query that ClickHouse does not end still uses the database, which goes with the process
         unrestricted = _connected()
         unrestricted.query(f"DROP DATABASE IF EXISTS {self.database}")
         for connection in (*self._idle, unrestricted):
@@ -104,6 +126,15 @@ class EmbeddedSession(ClickHouseSession):
         connection.query(f"USE {self.database}")
         connection.query("SET " + ", ".join(f"{name} = {literal(value)}" for name, value in self._settings.items()))
         return connection
+
+
+def _answer(connection: Any, sql: str, answer_format: str) -> str:  # noqa: ANN401 - chdb has no types
+    try:
+        return str(connection.query(sql, answer_format))
+    except RuntimeError as error:
+        # output of a failed query would precede the next answer: this statement consumes it
+        connection.query("SELECT 1", answer_format)
+        raise from_clickhouse(str(error)) from None
 
 
 def _connected() -> Any:  # noqa: ANN401 - chdb has no types

@@ -62,6 +62,11 @@ def too_large() -> QueryRefused:
     return QueryRefused(message, code, error_type="server_error")
 
 
+def timed_out() -> QueryRefused:
+    code, message = _BOUNDED[159]
+    return QueryRefused(message, code, error_type="server_error")
+
+
 def from_clickhouse(text: str) -> QueryRefused:
     """The refusal for the text of a ClickHouse exception."""
     found = _SHAPE.fullmatch(text.strip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -161,6 +162,19 @@ def test_time_is_bounded() -> None:
         with pytest.raises(QueryRefused) as caught:
             session.ask("SELECT count() FROM numbers(10000000000000) WHERE cityHash64(number) = 1")
     assert (caught.value.code, caught.value.type) == ("query_timeout", "server_error")
+
+
+@pytest.mark.slow
+def test_a_query_that_clickhouse_does_not_end_is_ended() -> None:
+    """One call of a function on one long text: ClickHouse looks at the time after it."""
+    with EmbeddedSession(seconds=1) as session:
+        session.restrict()
+        started = time.monotonic()
+        with pytest.raises(QueryRefused) as caught:
+            session.ask("SELECT replaceRegexpAll(repeat('a', 400000), '(a?){500}', 'b')")
+        assert caught.value.code == "query_timeout"
+        assert time.monotonic() - started < 5
+        assert session.ask("SELECT 1 AS one").rows == [[1]]
 
 
 def test_a_query_does_not_wait_for_a_slow_one() -> None:
