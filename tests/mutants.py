@@ -37,6 +37,7 @@ from mutmut.mutation.mutators import mutation_operators
 
 if TYPE_CHECKING:
     from endpoints_gitops.hogql.columns import OutputColumn
+    from endpoints_gitops.local.engine.project_data import ProjectData
 
 TOP: Final = Path(__file__).parent.parent
 EQUIVALENT: Final = Path(__file__).with_name("equivalent_mutants.toml")
@@ -169,6 +170,12 @@ def _plain(code: CodeType) -> list[str]:
 
 class StaticEngine:
     """In place of ClickHouse, which does not survive a fork: the columns that static analysis finds, and no rows."""
+
+    @property
+    def project(self) -> ProjectData:
+        from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT
+
+        return UNKNOWN_PROJECT
 
     def __init__(self, **_: Any) -> None:
         pass

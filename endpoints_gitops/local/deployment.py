@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from endpoints_gitops.local.access import AccessControl, AccessLevel
+from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.errors import throttled
 from endpoints_gitops.local.faults import Faults, RequestLog
 from endpoints_gitops.local.store import ApiKey, Project, Store, StoredEndpoint, StoredUser, StoredVersion
@@ -91,6 +92,9 @@ class EngineRows(Protocol):
 class QueryEngine(Protocol):
     """The interface of the engine. Both methods raise QueryRefused."""
 
+    @property
+    def project(self) -> ProjectData: ...
+
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]: ...
     def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> EngineRows: ...
     def close(self) -> None: ...
@@ -99,8 +103,9 @@ class QueryEngine(Protocol):
 class LazyEngine:
     """Opens the engine once, on first use."""
 
-    def __init__(self, open_engine: Callable[[], QueryEngine]) -> None:
+    def __init__(self, open_engine: Callable[[], QueryEngine], project: ProjectData = UNKNOWN_PROJECT) -> None:
         self._open = open_engine
+        self.project = project
         self._engine: QueryEngine | None = None
         self._lock = threading.Lock()
 

@@ -107,7 +107,8 @@ def _answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
         return _insight_answer(deployment, run)
     read = read_query(run.version) if run.from_table else None
     sql = sql_of(deployment.engine, run.version.query if read is None else {**run.version.query, "query": read})
-    return _rows_answer(run, deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset))
+    rows = deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset)
+    return _rows_answer(deployment, run, rows)
 
 
 def counts_as_materialized(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -> bool:
@@ -206,13 +207,13 @@ def declared_values(
     return values
 
 
-def _rows_answer(run: EndpointRun, rows: EngineRows) -> dict[str, Json]:
+def _rows_answer(deployment: Deployment, run: EndpointRun, rows: EngineRows) -> dict[str, Json]:
     order = list(range(len(rows.columns)))
     if run.from_table and not run.values:
         order.sort(key=lambda index: rows.columns[index])  # a table without variables is read with `*`
     limited = parse(run.version.sql).get("limit") is not None
     body = {
-        **_cached(run),
+        **_cached(deployment, run),
         "clickhouse": rows.clickhouse,
         "columns": [rows.columns[index] for index in order],
         "error": None,
@@ -232,7 +233,7 @@ def _insight_answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]
         told = f"Limit/offset parameters are only supported for HogQLQuery, not {run.version.kind}"
         raise invalid(told, "limit")
     insight = _insight(deployment, run)
-    cached = _cached(run)
+    cached = _cached(deployment, run)
     if run.body.debug and insight.period is not None:
         period = insight.period
         cached["resolved_date_range"] = {"date_from": zulu(period.start), "date_to": zulu(period.end)}
@@ -295,7 +296,7 @@ def _ordered(run: EndpointRun, results: Json, body: Mapping[str, Json]) -> dict[
     return {"results": results, **dict(sorted(body.items(), key=lambda item: item[0].lower())), **_identity(run)}
 
 
-def _cached(run: EndpointRun) -> dict[str, Json]:
+def _cached(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
     fresh = timedelta(seconds=run.version.data_freshness_seconds)
     debug: dict[str, Json] = {
         "calculation_trigger": None,
@@ -310,7 +311,7 @@ def _cached(run: EndpointRun) -> dict[str, Json]:
         "next_allowed_client_refresh": zulu(run.now + _SOON),
         "query_metadata": None,
         "query_status": None,
-        "timezone": "UTC",
+        "timezone": deployment.engine.project.timezone,
         **(debug if run.body.debug else {}),
     }
 

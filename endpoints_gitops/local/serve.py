@@ -34,7 +34,9 @@ from endpoints_gitops.local.deployment import (
     furnish,
     wall_clock,
 )
+from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.fault_layer import Connections
+from endpoints_gitops.local.insights.project_file import read_project
 from endpoints_gitops.local.store import Project, Store
 from endpoints_gitops.local.web_page import page_url
 
@@ -118,15 +120,17 @@ def running_server(
     limits: Limits | None = None,
     prefix: str = "",
     control: bool = False,
+    project: ProjectData = UNKNOWN_PROJECT,
 ) -> Iterator[RunningServer]:
     """A server in a thread of this process, stopped at the end of the block.
 
-    `now` stops the clock of queries, `clock` gives the times that endpoints are stamped with. `engine` is borrowed: one
-    of the caller's, who closes it. `prefix` is a path before every route. `control` adds the route for faults.
+    `now` stops the clock of queries, `clock` gives the times that endpoints are stamped with. `project`
+    has its settings. `engine` is borrowed: one of the caller's, who closes it. `prefix` is a path before every route.
+    `control` adds the route for faults.
     """
     with ExitStack() as stack:
         if engine is None:
-            engine = LazyEngine(_opener(sample=sample, data=data, now=now))
+            engine = LazyEngine(_opener(sample=sample, data=data, now=now, project=project), project)
             stack.callback(engine.close)
         deployment = Deployment(
             store=_store(stack, state),
@@ -160,14 +164,16 @@ def serve(
     control: bool = False,
     build_seconds: float = 0.0,
     builds_fail: bool = False,
+    project: Path | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. A single line with URL and keys is written to `announce`. A table is built in
-    `build_seconds`; with `builds_fail` every build fails."""
+    `build_seconds`; with `builds_fail` every build fails. `project` is the file with the settings of the project."""
     with ExitStack() as stack:
         stack.callback(resume_parsing)  # last: the process can continue
-        engine = LazyEngine(_opener(sample=sample, data=data, now=now))
+        settings = UNKNOWN_PROJECT if project is None else read_project(project, now)
+        engine = LazyEngine(_opener(sample=sample, data=data, now=now, project=settings), settings)
         stack.callback(engine.close)
-        if data:
+        if data or project:
             engine.open()  # report mistakes in files now, not with the first query
         deployment = Deployment(
             store=_store(stack, state),
@@ -238,11 +244,13 @@ class _UvicornServer(uvicorn.Server):
             self.stop()
 
 
-def _opener(*, sample: bool, data: Sequence[Path], now: datetime | None) -> Callable[[], QueryEngine]:
+def _opener(
+    *, sample: bool, data: Sequence[Path], now: datetime | None, project: ProjectData
+) -> Callable[[], QueryEngine]:
     def open_engine() -> QueryEngine:
         from endpoints_gitops.local.engine.engine import Engine
 
-        return Engine.open(sample=sample, data=data, now=now)
+        return Engine.open(sample=sample, data=data, now=now, project=project)
 
     return open_engine
 

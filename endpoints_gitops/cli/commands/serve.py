@@ -31,6 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "a folder named events or persons is one table, such as a batch export",
     )  # fmt: skip
     _add_copying(parser)
+    parser.add_argument(
+        "--project", type=Path, metavar="FILE",
+        help="a YAML file with settings of the project: time zone, week start, test accounts, "
+        "path cleaning, actions, cohorts",
+    )  # fmt: skip
     parser.add_argument("--now", metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)")
     parser.add_argument(
         "--materialize", type=_building, default=0.0, metavar="HOW",
@@ -67,6 +72,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             control=arguments.control,
             build_seconds=arguments.materialize or 0.0,
             builds_fail=arguments.materialize is None,
+            project=arguments.project,
         )
     raise SystemExit(0)  # an outcome would be a second object on stdout with --format json
 

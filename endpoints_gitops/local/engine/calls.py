@@ -24,7 +24,7 @@ from endpoints_gitops.hogql.functions import (
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.refusals import clickhouse_functions
 from endpoints_gitops.hogql.types import TIMES
-from endpoints_gitops.local.engine.expansions import EXPANSIONS
+from endpoints_gitops.local.engine.expansions import EXPANSIONS, matches_action
 from endpoints_gitops.local.engine.expressions import (
     compare_call,
     expression,
@@ -39,9 +39,9 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Kind, QueryScope, Sql, TranslationContext, refuse_if, refuse_unknown
 from endpoints_gitops.model.suggestions import closest
 
+UTC: Final = "'UTC'"
 type TranslateCall = Callable[[list[Sql], TranslationContext], str]
 
-ZONE: Final = "'UTC'"
 _WHOLE: Final = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?")
 _FRACTION: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6}")
 _UNITS: Final = {
@@ -53,8 +53,8 @@ _WRITTEN_PLAIN: Final = (Kind.STRING, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN)
 def _zoned(function: str, most: int) -> TranslateCall:
     """The arguments with the project's time zone as the last one, if the call has none."""
 
-    def translate(values: list[Sql], _context: TranslationContext) -> str:
-        zone = "" if len(values) > most else f", {ZONE}"
+    def translate(values: list[Sql], context: TranslationContext) -> str:
+        zone = "" if len(values) > most else f", {context.zone}"
         return f"{function}({listed(values)}{zone})"
 
     return translate
@@ -70,8 +70,8 @@ def _date(values: list[Sql], _context: TranslationContext) -> str:
     return f"toDate({value.text})" if value.kind in TIMES else f"toDateOrNull({_as_text(value)})"
 
 
-def _datetime(values: list[Sql], _context: TranslationContext) -> str:
-    value, zone = values[0], values[1].text if len(values) > 1 else ZONE
+def _datetime(values: list[Sql], context: TranslationContext) -> str:
+    value, zone = values[0], values[1].text if len(values) > 1 else context.zone
     if value.kind in (*TIMES, Kind.INTEGER):
         return f"toDateTime({value.text}, {zone})"
     if value.constant is not None and isinstance(value.constant.value, str):
@@ -88,19 +88,19 @@ def _constant_datetime(value: str, zone: str) -> str:
 
 
 def _best_effort(function: str) -> TranslateCall:
-    def translate(values: list[Sql], _context: TranslationContext) -> str:
-        zone = values[1].text if len(values) > 1 else ZONE
+    def translate(values: list[Sql], context: TranslationContext) -> str:
+        zone = values[1].text if len(values) > 1 else context.zone
         return f"{function}({_as_text(values[0])}, 6, {zone})"
 
     return translate
 
 
 def _now(values: list[Sql], context: TranslationContext) -> str:
-    zone = values[0].text if values else ZONE
+    zone = values[0].text if values else context.zone
     if context.now is None:
         return f"now64(6, {zone})"
     stopped = timestamp(context.now)
-    return f"toTimeZone({stopped}, {zone})" if values else stopped
+    return stopped if zone == UTC else f"toTimeZone({stopped}, {zone})"
 
 
 def _today(days_back: int) -> TranslateCall:
@@ -133,9 +133,9 @@ def _decimal(values: list[Sql], _context: TranslationContext) -> str:
     return f"accurateCastOrNull({values[0].text}, 'Decimal64({scale})')"
 
 
-def _week(values: list[Sql], _context: TranslationContext) -> str:
-    """Weeks with the project's default, which start on Sunday: mode 0."""
-    mode = "" if len(values) > 1 else ", 0"
+def _week(values: list[Sql], context: TranslationContext) -> str:
+    """Weeks that start as the project's do: on Sunday in mode 0, on Monday in mode 3."""
+    mode = "" if len(values) > 1 else f", {context.project.week_mode}"
     return f"toStartOfWeek({listed(values)}{mode})"
 
 
@@ -197,7 +197,7 @@ def _over_time(function: str) -> TranslateCall:
 
     def translate(values: list[Sql], _context: TranslationContext) -> str:
         others = "".join(f", {value.text}" for value in values[1:])
-        return f"{function}(toDateTime({values[0].text}, {ZONE}){others})"
+        return f"{function}(toDateTime({values[0].text}, {UTC}){others})"
 
     return translate
 
@@ -264,6 +264,8 @@ def call(node: Tree, scope: QueryScope) -> Sql:
     """A function or an aggregation, with or without parameters."""
     refuse_unknown(node, _KNOWN)
     name, arguments = str(node["name"]), node.get("args") or []
+    if name == "matchesAction" and scope.context.project.is_given:
+        return expression(matches_action(arguments, scope.context.project), scope)
     if catalog_name(name) not in FUNCTIONS:
         mistake = ordered_set_mistake(name, has_within_group=bool(node.get("within_group")))
         refuse_if(mistake, mistake or "")

@@ -18,6 +18,7 @@ from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine import calls, expressions, fields, select
 from endpoints_gitops.local.engine.embedded import EmbeddedSession
 from endpoints_gitops.local.engine.hog_expressions import value_of
+from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.engine.scope import QueryScope, TranslationContext
 from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT, Printed, top_query
@@ -108,9 +109,11 @@ class EnginePage:
         return below and fetched > self.shown
 
 
-def translate(tree: Tree, tables: Mapping[str, Table], now: datetime | None) -> Printed:
+def translate(
+    tree: Tree, tables: Mapping[str, Table], now: datetime | None, project: ProjectData = UNKNOWN_PROJECT
+) -> Printed:
     """The SQL of a tree without placeholders. Raises QueryRefused."""
-    context = TranslationContext(tables=tables, now=now, taken=frozenset(_taken(tree)))
+    context = TranslationContext(tables=tables, now=now, taken=frozenset(_taken(tree)), project=project)
     try:
         return top_query(tree, QueryScope(context=context))
     except RecursionError:
@@ -171,25 +174,49 @@ class EngineAnswer:
 class Engine:
     """An engine. Threads can use it concurrently, and their queries run at the same time."""
 
-    def __init__(self, session: ClickHouseSession, tables: Mapping[str, Table], now: datetime | None) -> None:
+    def __init__(
+        self,
+        session: ClickHouseSession,
+        tables: Mapping[str, Table],
+        now: datetime | None,
+        project: ProjectData = UNKNOWN_PROJECT,
+    ) -> None:
         self._session = session
         self._tables = tables
         self._now = now
+        self.project = project
 
     @classmethod
-    def open(cls, *, sample: bool = False, data: Sequence[Path] = (), now: datetime | None = None) -> Self:
+    def open(
+        cls,
+        *,
+        sample: bool = False,
+        data: Sequence[Path] = (),
+        now: datetime | None = None,
+        project: ProjectData = UNKNOWN_PROJECT,
+    ) -> Self:
         """An engine with the sample product, with tables from files, or with empty tables.
 
-        `now` stops the clock of queries. Raises InvalidInput with every mistake in the files.
+        `now` stops the clock of queries, `project` has the settings of the project. Raises InvalidInput with every
+        mistake in the files, and QueryRefused for a cohort whose members ClickHouse cannot select.
         """
         session = EmbeddedSession()
         try:
-            tables = stored_tables(session, sample=sample, files=data, now=now)
+            tables = stored_tables(session, sample=sample, files=data, now=now, zone=project.timezone)
+            engine = cls(session, tables, now, project)
+            engine._fill_cohorts()
             session.restrict()
         except BaseException:
             session.close()
             raise
-        return cls(session, tables, now)
+        return engine
+
+    def _fill_cohorts(self) -> None:
+        """Store the members of the cohorts; those of a later one can depend on those before it."""
+        for cohort in self.project.cohorts:
+            printed = translate(_parsed(cohort.members), self._tables, self._now, self.project)
+            rows = f"SELECT DISTINCT id AS person_id, {cohort.id} AS cohort_id FROM ({printed.text})"  # noqa: S608
+            self._session.execute(f"INSERT INTO {cohort.table} (person_id, cohort_id) {rows}")
 
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[EngineColumn]:
         """The columns of a HogQL node, found with '' for each variable (docs/server.md#answers).
@@ -216,7 +243,7 @@ class Engine:
     def _described(self, sql: str) -> Printed:
         tree = _parsed(sql)
         blank = bind(tree, dict.fromkeys(variables_used(tree), ""), is_blank=True)
-        return translate(blank, self._tables, self._now)
+        return translate(blank, self._tables, self._now, self.project)
 
     def run(
         self, sql: str, values: Mapping[str, Any], *, limit: int | None = None, offset: int | None = None
@@ -225,7 +252,7 @@ class Engine:
         tree, page = bind(_parsed(sql), values), None
         if limit is not None:
             tree, page = paged(tree, limit, offset or 0)
-        printed = translate(tree, self._tables, self._now)
+        printed = translate(tree, self._tables, self._now, self.project)
         raw = self._session.ask(printed.text)
         names = tuple(item.name for item in printed.items)
         return EngineAnswer(

@@ -8,6 +8,7 @@ from typing import Any, Final
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.syntax_tree import fold
 from endpoints_gitops.hogql.variables import chain_of
+from endpoints_gitops.local.engine.project_data import ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused
 
 type Expand = Callable[[list[Tree]], Tree]
@@ -72,6 +73,17 @@ def _unique_submissions(arguments: list[Tree]) -> Tree:
     condition = f"event = 'survey sent' and properties.$survey_id = {{survey}}{bounds}"
     last = f"select argMax(uuid, timestamp) from events where {condition} group by {submission}"  # noqa: S608
     return _expression(f"uuid in ({last})", **constants)
+
+
+def matches_action(arguments: list[Tree], project: ProjectData) -> Tree:
+    """The condition of an action, which is a constant: its id or its name."""
+    if len(arguments) != 1:
+        raise QueryRefused(f"Function 'matchesAction' expects 1 argument, found {len(arguments)}")
+    wanted = _constant("matchesAction", "first", arguments[0])
+    action = project.action(wanted)
+    if action is None:
+        raise QueryRefused(f"The project has no action {wanted!r}")
+    return _expression(f"({action.condition})")
 
 
 EXPANSIONS: Final[dict[str, Expand]] = {

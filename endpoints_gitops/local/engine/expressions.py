@@ -83,7 +83,7 @@ def constant(node: Tree, _scope: QueryScope) -> Sql:
 def compare(node: Tree, scope: QueryScope) -> Sql:
     sign = node["op"]
     if sign in ("in cohort", "not in cohort"):
-        raise QueryRefused(_no_cohort(node["right"]))
+        return _in_cohort(node, scope)
     left = expression(node["left"], scope)
     if sign in ("in", "not in"):
         return _membership(sign, left, node["right"], scope)
@@ -156,7 +156,7 @@ def cast(node: Tree, scope: QueryScope) -> Sql:
     if function is None:
         raise QueryRefused(f"Unsupported type cast to '{name}'")
     part = expression(node["expr"], scope)
-    zone = ", 'UTC'" if function == "toDateTime" else ""
+    zone = f", {scope.context.zone}" if function == "toDateTime" else ""
     typed = Typed(CAST_KINDS.get(function, Kind.BOOLEAN), part.typed.nullable)
     return Sql(f"{function}({part.text}{zone})", typed)
 
@@ -252,6 +252,19 @@ def _membership(sign: str, left: Sql, right: Tree, scope: QueryScope) -> Sql:
     """IN, which needs no wrapping, because ClickHouse is configured to treat NULL as a value in IN."""
     among = expression(right, scope)
     return _truth(f"{COMPARISONS[sign]}({left.text}, {among.text})")
+
+
+def _in_cohort(node: Tree, scope: QueryScope) -> Sql:
+    """Whether a person belongs to a cohort, which is a constant: its id or its name."""
+    right = node["right"]
+    cohort = scope.context.project.cohort(right.get("value")) if right["node"] == "Constant" else None
+    if cohort is None:
+        raise QueryRefused(_no_cohort(right))
+    if cohort.table in scope.context.taken:
+        raise QueryRefused(f"A query with IN COHORT cannot use the word {cohort.table} on the local server")
+    left = expression(node["left"], scope)
+    members = f"(SELECT person_id FROM {cohort.table} WHERE cohort_id = {cohort.id})"  # noqa: S608 - our own names
+    return _truth(f"{'in' if node['op'] == 'in cohort' else 'notIn'}({left.text}, {members})")
 
 
 def _no_cohort(node: Tree) -> str:

@@ -62,7 +62,11 @@ def _refuse_zero(index: object, example: str) -> None:
 def column_sql(source: QuerySource, column: TypedColumn) -> Sql:
     printed = source.column(column)
     is_json = column.stored.kind is Kind.JSON
-    return Sql(printed, column.stored, json=Path(column=printed, properties=column.properties) if is_json else None)
+    return Sql(
+        printed,
+        column.stored,
+        json=Path(column=printed, properties=column.properties, zone=source.zone) if is_json else None,
+    )
 
 
 def as_alias(name: str, of: Sql) -> Sql:
@@ -137,7 +141,11 @@ def _related(source: QuerySource, name: str, scope: QueryScope) -> QuerySource:
     _refuse_absent(name, source, is_local=relation.is_local)
     other = scope.context.tables[relation.table]
     related = QuerySource(
-        name=name, printed=f"{source.printed}__{name}", columns=other.columns_by(relation), table=other
+        name=name,
+        printed=f"{source.printed}__{name}",
+        columns=other.columns_by(relation),
+        table=other,
+        zone=source.zone,
     )
     local, foreign = source.columns[relation.local], other.columns[relation.foreign]
     conditions = [f"{source.column(local)} = {related.column(foreign)}"]
@@ -155,7 +163,7 @@ def _property(path: Path, *keys: str | int) -> Sql:
     kind = path.properties.get(str(longer.keys[0])) if len(longer.keys) == 1 else None
     printed = _stored_text(longer)
     typed = Typed(kind or Kind.STRING, nullable=True)
-    return Sql(_TYPED[kind].format(printed) if kind else printed, typed, json=longer)
+    return Sql(_TYPED[kind].format(printed, zone=path.zone) if kind else printed, typed, json=longer)
 
 
 def _stored_text(path: Path) -> str:
@@ -174,6 +182,6 @@ def untyped(value: Sql) -> Sql:
 
 _TYPED: Final = {
     Kind.FLOAT: "accurateCastOrNull({}, 'Float64')",
-    Kind.DATETIME: "parseDateTime64BestEffortOrNull({}, 6, 'UTC')",
+    Kind.DATETIME: "parseDateTime64BestEffortOrNull({}, 6, {zone})",
     Kind.BOOLEAN: "toBool(transform(toString({}), ['true', 'false'], [1, 0], NULL))",
 }

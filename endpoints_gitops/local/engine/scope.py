@@ -12,7 +12,8 @@ from endpoints_gitops.hogql import types
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.tables import Table, TypedColumn
 from endpoints_gitops.hogql.types import Kind, Typed
-from endpoints_gitops.local.engine.literals import identifier
+from endpoints_gitops.local.engine.literals import identifier, text
+from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused, too_large
 
 __all__ = ["NULL", "Constant", "Kind", "Path", "Sql"]
@@ -27,11 +28,13 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """A key inside a JSON column. `properties` are the top-level keys for which the project defines a type."""
+    """A key inside a JSON column. `properties` are the top-level keys for which the project defines a type; `zone` is
+    that of times, quoted."""
 
     column: str
     keys: tuple[str | int, ...] = ()
     properties: Mapping[str, Kind] = MappingProxyType({})
+    zone: str = "'UTC'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,12 @@ class TranslationContext:
     tables: Mapping[str, Table]
     now: datetime | None
     taken: frozenset[str]
+    project: ProjectData = UNKNOWN_PROJECT
+
+    @property
+    def zone(self) -> str:
+        """The time zone of the project, quoted."""
+        return text(self.project.timezone)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,6 +93,7 @@ class QuerySource:
     printed: str
     columns: Mapping[str, TypedColumn]
     table: Table | None = None
+    zone: str = "'UTC'"
     joins: dict[str, Joined] = field(default_factory=dict)
 
     def column(self, column: TypedColumn) -> str:

@@ -138,7 +138,7 @@ class From:
         printed = name
         while printed in self._scope.context.taken or printed in self._scope.context.tables:
             printed += "_"
-        return QuerySource(name=name, printed=printed, columns=columns, table=table)
+        return QuerySource(name=name, printed=printed, columns=columns, table=table, zone=self._scope.context.zone)
 
 
 def ctes_of(node: Tree, above: Mapping[str, Cte]) -> dict[str, Cte]:

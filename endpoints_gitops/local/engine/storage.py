@@ -17,6 +17,7 @@ from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine import clickhouse_files
 from endpoints_gitops.local.engine.data_files import DataFiles
 from endpoints_gitops.local.engine.literals import identifier, text
+from endpoints_gitops.local.engine.project_data import UTC_ZONE
 from endpoints_gitops.local.engine.session import ClickHouseSession
 from endpoints_gitops.local.engine.table_files import TableFile
 
@@ -120,9 +121,12 @@ _URL: Final = "JSONExtractString(properties, '$current_url')"
 
 
 def stored_tables(
-    session: ClickHouseSession, *, sample: bool, files: Sequence[Path], now: datetime | None
+    session: ClickHouseSession, *, sample: bool, files: Sequence[Path], now: datetime | None, zone: str = UTC_ZONE
 ) -> Mapping[str, Table]:
-    """Fill the database, and return the tables that queries can read. Raises InvalidInput for mistakes in files."""
+    """Fill the database, and return the tables that queries can read. Times are in the zone of the project.
+
+    Raises InvalidInput for mistakes in files.
+    """
     for name, order in _SORTED_BY.items():
         columns = [_declared(name, column) for column in _stored_columns(name)]
         if name == "events":
@@ -131,6 +135,9 @@ def stored_tables(
             session.create_table(name, columns, order)
     others = _fill_from_files(session, files, sample=sample) if files else []
     group_types = _fill_sample(session, now) if sample else {}
+    if zone != UTC_ZONE:
+        for name, order in _SORTED_BY.items():
+            _move_to_zone(session, name, order, zone)
     session.fill("sessions", _sessions(), "session_id")
     types = {name: _property_types(session, name) for name in ("events", "persons", "groups")}
     return project_tables(group_types, types) | {other.name: other for other in others}
@@ -150,6 +157,18 @@ def _fill_from_files(session: ClickHouseSession, files: Sequence[Path], *, sampl
         for name, query in _PEOPLE_OF_EVENTS.items():
             session.execute(f"INSERT INTO {name} {query}")
     return [_other_table(session, file) for file in data.others]
+
+
+def _move_to_zone(session: ClickHouseSession, name: str, order: str, zone: str) -> None:
+    """Give the times of a table another zone; the moments stay the same."""
+    in_utc = f"{name}_in_utc"
+    session.execute(f"RENAME TABLE {name} TO {in_utc}{session.on_cluster}")
+    moved = []
+    for column, written in session.columns_of(in_utc):
+        shown = identifier(column)
+        moved.append(f"toTimeZone({shown}, {text(zone)}) AS {shown}" if "DateTime" in written else shown)
+    session.fill(name, f"SELECT {', '.join(moved)} FROM {in_utc}", order)  # noqa: S608 - our own names
+    session.execute(f"DROP TABLE {in_utc}{session.on_cluster}")
 
 
 def _stored_columns(name: str) -> list[TypedColumn]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from endpoints_gitops.local.insights import filters
@@ -108,7 +107,7 @@ def _expression(part: Mapping[str, Any]) -> str:
     return f"ifNull(nullIf({value}, ''), {filters.text(NULL)})"
 
 
-def as_filter(part: Mapping[str, Any], value: Json, now: datetime) -> dict[str, Json]:
+def as_filter(part: Mapping[str, Any], value: Json, context: filters.FilterContext) -> dict[str, Json]:
     """The property filter that a value of a breakdown variable stands for; '' means that it is not set."""
     of_type, key = str(part.get("type") or "event"), str(part["property"])
     index = {"group_type_index": part["group_type_index"]} if part.get("group_type_index") is not None else {}
@@ -116,7 +115,7 @@ def as_filter(part: Mapping[str, Any], value: Json, now: datetime) -> dict[str, 
         left = filters.expression("the breakdown", key)
         if value == "":
             return {"type": "hogql", "key": f"isNull({left})"}
-        return {"type": "hogql", "key": filters.compared(left, "exact", value, now)}
+        return {"type": "hogql", "key": filters.compared(left, "exact", value, context)}
     if value == "":
         return {"type": of_type, "key": key, "operator": "is_not_set", **index}
     return {"type": of_type, "key": key, "operator": "exact", "value": value, **index}

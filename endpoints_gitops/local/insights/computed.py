@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from endpoints_gitops.hogql.insights import breakdown_properties
 from endpoints_gitops.local.insights import funnels, lifecycle, retention, stickiness, trends
 from endpoints_gitops.local.insights.breakdowns import as_filter, parts_of
 from endpoints_gitops.local.insights.dates import Period
+from endpoints_gitops.local.insights.filters import FilterContext
 from endpoints_gitops.local.insights.keys import QUERY_KEYS, meant
 from endpoints_gitops.local.insights.questions import InsightRun, RunsHogQL, clock_of
 from endpoints_gitops.local.insights.refused import NotComputed
@@ -46,17 +46,17 @@ def computed(
     if kind not in _COMPUTE:
         raise NotComputed(kind)
     now = clock_of(engine)
-    changed = with_variables(meant(node), variables or {}, now)
+    changed = with_variables(meant(node), variables or {}, FilterContext(now=now, project=engine.project))
     return _COMPUTE[kind](InsightRun(node=changed, stored=node, engine=engine, now=now, is_endpoint=is_endpoint))
 
 
-def with_variables(node: Mapping[str, Any], variables: Mapping[str, Json], now: datetime) -> dict[str, Any]:
+def with_variables(node: Mapping[str, Any], variables: Mapping[str, Json], context: FilterContext) -> dict[str, Any]:
     """The node of a run: dates replace the date range, and breakdown values become filters."""
     dates = {name: variables[name] for name in _DATES if variables.get(name) is not None}
     added: list[Mapping[str, Any]] = []
     if breakdown_properties(node):
         sent = [(part, variables.get(str(part["property"]))) for part in parts_of(node["breakdownFilter"])]
-        added += [as_filter(part, value, now) for part, value in sent if value is not None]
+        added += [as_filter(part, value, context) for part, value in sent if value is not None]
     return with_filters(node, dates, added)
 
 

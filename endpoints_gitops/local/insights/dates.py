@@ -1,12 +1,15 @@
-"""Date ranges, buckets and their labels (docs/server.md#insights). The project's time zone is UTC."""
+"""Date ranges, buckets and their labels (docs/server.md#insights). Times are in the zone of the project.
+
+`week_start` is the project's first day of a week: 0 for Sunday, 1 for Monday.
+"""
 
 from __future__ import annotations
 
 import calendar
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from endpoints_gitops.local.insights.refused import NotComputed
@@ -42,15 +45,15 @@ def month_later(moment: datetime, months: int) -> datetime:
         raise NotComputed("dateRange", "it leaves the calendar") from None
 
 
-def aligned(moment: datetime, interval: str) -> datetime:
-    """The start of the interval that holds the moment; weeks start on Sunday."""
+def aligned(moment: datetime, interval: str, week_start: int = 0) -> datetime:
+    """The start of the interval that holds the moment."""
     if interval == "minute":
         return moment.replace(second=0, microsecond=0)
     if interval == "hour":
         return moment.replace(minute=0, second=0, microsecond=0)
     day = moment.replace(**_MIDNIGHT)  # type: ignore[arg-type]
     if interval == "week":
-        return day - timedelta(days=day.isoweekday() % 7)
+        return day - timedelta(days=(day.isoweekday() - week_start) % 7)
     return day.replace(day=1) if interval == "month" else day
 
 
@@ -83,35 +86,36 @@ class ParsedDate:
         return self.moment.replace(**floor)
 
 
-def parsed_date(key: str, text: object, now: datetime) -> ParsedDate:
-    """The date that a text such as `2026-07-01`, `-7d` or `-1mStart` stands for.
+def parsed_date(key: str, text: object, now: datetime, *, week_start: int = 0) -> ParsedDate:
+    """The date that a text such as `2026-07-01`, `-7d` or `-1mStart` stands for, in the zone of `now`.
 
     Raises NotComputed, also for a date that the timestamp of an event cannot have.
     """
-    parsed = _parsed(key, text, now)
+    parsed = _parsed(key, text, now, week_start)
     if not _FIRST_YEAR <= parsed.moment.year <= _LAST_YEAR:
         raise NotComputed("dateRange", f"{text!r} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return parsed
 
 
-def _parsed(key: str, text: object, now: datetime) -> ParsedDate:
+def _parsed(key: str, text: object, now: datetime, week_start: int) -> ParsedDate:
     if not isinstance(text, str):
         raise NotComputed(key, f"{text!r} is not a date")
     relative = _RELATIVE.fullmatch(text)
     if relative is not None:
-        return _relative(now, int(relative["number"] or 0), relative["unit"], relative["edge"] or "")
+        number = int(relative["number"] or 0)
+        return _relative(now, number, relative["unit"], relative["edge"] or "", week_start)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise NotComputed(key, f"{text!r} is not a date that the local server knows") from None
     try:
-        zoned = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        zoned = moment.astimezone(now.tzinfo) if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
     except OverflowError:
         raise NotComputed("dateRange", "it leaves the calendar") from None
     return ParsedDate(moment=zoned, is_day=_DATE.fullmatch(text) is not None)
 
 
-def _relative(now: datetime, number: int, unit: str, edge: str) -> ParsedDate:
+def _relative(now: datetime, number: int, unit: str, edge: str, week_start: int) -> ParsedDate:
     try:
         if unit in _MONTHS:
             moment = month_later(now, -number * _MONTHS[unit])
@@ -119,10 +123,10 @@ def _relative(now: datetime, number: int, unit: str, edge: str) -> ParsedDate:
             moment = now - timedelta(**{_SPANS[unit]: number})
     except OverflowError:
         raise NotComputed("dateRange", "it leaves the calendar") from None
-    return ParsedDate(moment=_at_edge(moment, unit, edge), unit=unit, number=number, edge=edge)
+    return ParsedDate(moment=_at_edge(moment, unit, edge, week_start), unit=unit, number=number, edge=edge)
 
 
-def _at_edge(moment: datetime, unit: str, edge: str) -> datetime:
+def _at_edge(moment: datetime, unit: str, edge: str, week_start: int) -> datetime:
     if not edge:
         return moment
     if unit in ("s", "M"):
@@ -131,7 +135,7 @@ def _at_edge(moment: datetime, unit: str, edge: str) -> datetime:
         start = aligned(moment, "hour" if unit == "h" else "day")
         return start if edge == "Start" else start + timedelta(**{_SPANS[unit]: 1}, microseconds=-1)
     if unit == "w":
-        start = aligned(moment, "week")
+        start = aligned(moment, "week", week_start)
         return start if edge == "Start" else start + timedelta(days=7, microseconds=-1)
     first = moment.replace(day=1, **_MIDNIGHT)  # type: ignore[arg-type]
     months = _MONTHS[unit]
@@ -147,10 +151,11 @@ class Period:
     end: datetime
     lower: datetime
     interval: str
+    week_start: int = 0
 
     def buckets(self) -> list[datetime]:
         """The starts of the intervals, the first of which holds `start`."""
-        first = aligned(self.start, self.interval)
+        first = aligned(self.start, self.interval, self.week_start)
         return list(_until(first, self.end, self.interval))
 
     def days(self) -> list[str]:
@@ -184,6 +189,11 @@ def _until(first: datetime, end: datetime, interval: str) -> Iterator[datetime]:
         bucket = later(first, interval, count)
 
 
+def iso_text(moment: datetime) -> str:
+    """A time in an answer, with `Z` for UTC."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def day_text(bucket: datetime, interval: str) -> str:
     """A bucket in `days`: its date, with the time for hours and minutes."""
     return f"{bucket:%Y-%m-%d %H:%M:%S}" if interval in ("hour", "minute") else f"{bucket:%Y-%m-%d}"
@@ -208,7 +218,13 @@ def is_all(date_range: Mapping[str, Any]) -> bool:
 
 
 def period(
-    date_range: Mapping[str, Any], interval: str, now: datetime, *, first: datetime | None = None, exact: bool = False
+    date_range: Mapping[str, Any],
+    interval: str,
+    now: datetime,
+    *,
+    first: datetime | None = None,
+    exact: bool = False,
+    week_start: int = 0,
 ) -> Period:
     """The period of a date range. `first` is the time of the first event, for `all`. `exact`: nothing is rounded.
 
@@ -217,20 +233,21 @@ def period(
     if interval not in INTERVALS:
         raise NotComputed("interval", f"{interval!r} is not one of {', '.join(INTERVALS)}")
     is_explicit = bool(date_range.get("explicitDate"))
-    end = _end(date_range.get("date_to"), interval, now, is_explicit=is_explicit, exact=exact)
+    to = date_range.get("date_to")
+    given_end = parsed_date("dateRange.date_to", to, now, week_start=week_start) if to else None
+    end = _end(given_end, interval, now, is_explicit=is_explicit, exact=exact)
     if is_all(date_range):
-        start = (first or now).astimezone(UTC)
-        return Period(start=start, end=end, lower=_lower(start, interval), interval=interval)
-    given = parsed_date("dateRange.date_from", date_range.get("date_from") or _DEFAULT, now)
+        start = (first or now).astimezone(now.tzinfo)
+        lower = _lower(start, interval)
+        return Period(start=start, end=end, lower=lower, interval=interval, week_start=week_start)
+    given = parsed_date("dateRange.date_from", date_range.get("date_from") or _DEFAULT, now, week_start=week_start)
     is_kept = interval == "minute" or is_explicit or exact
     start = given.moment if is_kept and date_range.get("date_from") else given.floored()
-    return Period(
-        start=start, end=end, lower=_bound(given, start, interval, is_kept=is_explicit or exact), interval=interval
-    )
+    lower = _bound(given, start, interval, is_kept=is_explicit or exact)
+    return Period(start=start, end=end, lower=lower, interval=interval, week_start=week_start)
 
 
-def _end(text: object, interval: str, now: datetime, *, is_explicit: bool, exact: bool) -> datetime:
-    given = parsed_date("dateRange.date_to", text, now) if text else None
+def _end(given: ParsedDate | None, interval: str, now: datetime, *, is_explicit: bool, exact: bool) -> datetime:
     moment = now if given is None else given.floored()
     if is_explicit and given is not None:
         return given.moment
@@ -260,13 +277,17 @@ def previous(of: Period, date_range: Mapping[str, Any], compare_to: str | None, 
     if of.interval == "minute":
         raise NotComputed("compareFilter", "with the interval minute")
     text = date_range.get("date_from") or _DEFAULT
-    given = ParsedDate(moment=of.start) if is_all(date_range) else parsed_date("dateRange.date_from", text, now)
+    given = (
+        ParsedDate(moment=of.start)
+        if is_all(date_range)
+        else parsed_date("dateRange.date_from", text, now, week_start=of.week_start)
+    )
     if compare_to:
         by = parsed_date("compareFilter.compare_to", compare_to, now)
         if not by.is_relative or by.edge:
             raise NotComputed("compareFilter.compare_to", f"{compare_to!r}")
         start, end, lower = (_moved(moment, by) for moment in (of.start, of.end, of.lower))
-        return Period(start=start, end=end, lower=lower, interval=of.interval)
+        return replace(of, start=start, end=end, lower=lower)
     if given.edge and date_range.get("date_to") is None:
         raise NotComputed("compareFilter", f"with date_from {text!r}")
     if date_range.get("explicitDate"):
@@ -282,7 +303,7 @@ def previous(of: Period, date_range: Mapping[str, Any], compare_to: str | None, 
         if of.interval == "day" and is_weeks and not date_range.get("date_to"):
             start += timedelta(days=1)
         end = (start + length).replace(**_END_OF_DAY)  # type: ignore[arg-type]
-    return Period(start=start, end=end, lower=_lower(start, of.interval), interval=of.interval)
+    return replace(of, start=start, end=end, lower=_lower(start, of.interval))
 
 
 def _moved(moment: datetime, by: ParsedDate) -> datetime:

@@ -28,7 +28,7 @@ from endpoints_gitops.local.insights.funnel_paths import (
     furthest,
     thinned,
 )
-from endpoints_gitops.local.insights.questions import InsightRun, bucketed, moment_of
+from endpoints_gitops.local.insights.questions import InsightRun, bucketed
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json
 
@@ -235,17 +235,17 @@ class _Funnel:
         at, steps, flags, values, bucket = item
         excluded = {step for flag, steps in zip(flags, before, strict=False) if flag for step in steps}
         return FunnelEvent(
-            at=(moment_of(at) - _EPOCH) // timedelta(microseconds=1),
+            at=(self.run.local(at) - _EPOCH) // timedelta(microseconds=1),
             steps=tuple(index for index, is_step in enumerate(steps, 1) if is_step),
             excluded=tuple(sorted(excluded)),
             value=tuple(values),
-            bucket=moment_of(bucket) if self.view == "trends" else None,
+            bucket=self.run.local(bucket) if self.view == "trends" else None,
         )
 
     def _condition(self, step: Mapping[str, Any]) -> str:
         if step.get("math") not in (None, "total"):
             raise NotComputed("math", f"{step['math']!r} of a step")
-        return filters.all_of([filters.events_of(step), filters.filters_of(step, self.run.now)])
+        return filters.all_of([self.run.events_of(step), self.run.filters_of(step)])
 
     def _actor(self) -> tuple[str, list[str]]:
         """The expression of the actor, and the condition that there is one."""
@@ -288,15 +288,15 @@ class _Funnel:
             ]
             seconds = [span for span in spans if span > 0]
             is_any = self.order == UNORDERED
-            event = step.get("event")
+            source = self.run.source(step)
             yield {
-                "action_id": None if is_any else event,
-                "name": f"Completed {index + 1} step{'s' if index else ''}" if is_any else event or "All events",
+                "action_id": None if is_any else source.id,
+                "name": f"Completed {index + 1} step{'s' if index else ''}" if is_any else source.name,
                 "custom_name": None if is_any else step.get("custom_name"),
                 "order": index,
                 "people": [],
                 "count": sum(1 for path in paths if index + 1 in path.reached),
-                "type": "events",
+                "type": source.type,
                 "average_conversion_time": fmean(seconds) if seconds else None,
                 "median_conversion_time": median(seconds) if seconds else None,
             }

@@ -80,25 +80,31 @@ _PARTS: Final[Mapping[str, KeyUse]] = {
     "RetentionEntity": _use("id type kind properties", "name custom_name order uuid"),
     "Breakdown": _use("property type group_type_index normalize_url", "", "histogram_bin_count"),
 }
-_NODES: Final[Mapping[str, KeyUse]] = {"EventsNode": _EVENTS}
+_ACTIONS: Final = _use(
+    f"kind id name custom_name properties fixedProperties optionalInFunnel {_MATHS}",
+    _SCHEMA,
+    "math_property_revenue_currency",
+)
+_NODES: Final[Mapping[str, KeyUse]] = {"EventsNode": _EVENTS, "ActionsNode": _ACTIONS}
 _STEPS: Final = "funnelFromStep funnelToStep"
 _EXCLUSIONS: Final[Mapping[str, KeyUse]] = {
-    "EventsNode": KeyUse(
-        _EVENTS.used - {"optionalInFunnel"} | set(_STEPS.split()),
-        _EVENTS.displayed,
-        _EVENTS.refused | {"optionalInFunnel"},
+    kind: KeyUse(
+        use.used - {"optionalInFunnel"} | set(_STEPS.split()), use.displayed, use.refused | {"optionalInFunnel"}
     )
+    for kind, use in _NODES.items()
 }
 _PROPERTIES: Final[Mapping[str, KeyUse]] = {
     **dict.fromkeys(("event", "person", "session", "feature", "event_metadata"), _use(_FILTER, "label")),
     "group": _use(f"{_FILTER} group_type_index", "label"),
+    "element": _use(_FILTER, "label"),
+    "cohort": _use(_FILTER, "label cohort_name"),
     "hogql": _use("type key", "label value"),
     "AND": _use("type values"),
     "OR": _use("type values"),
 }
-_INSIGHT: Final = "kind dateRange properties"
+_INSIGHT: Final = "kind dateRange properties filterTestAccounts"
 _INSIGHT_DISPLAYED: Final = f"{_SCHEMA} tags dataColorTheme"
-_INSIGHT_REFUSED: Final = "modifiers samplingFactor filterTestAccounts"
+_INSIGHT_REFUSED: Final = "modifiers samplingFactor"
 QUERY_KEYS: Final[Mapping[str, KeyUse]] = {
     "TrendsQuery": _use(
         f"{_INSIGHT} series interval trendsFilter breakdownFilter compareFilter",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.dates import Period, later
-from endpoints_gitops.local.insights.questions import InsightRun, bucketed, moment_of
+from endpoints_gitops.local.insights.questions import InsightRun, SeriesSource, bucketed
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json
 
@@ -28,7 +28,7 @@ def results(run: InsightRun) -> list[Json]:
     for periods, created, persons in _activities(run, series[0], period):
         for status, bucket in _states(periods, created, period.interval):
             counts[status, bucket] += persons
-    return [_row(series[0], status, counts, period) for status in STATUSES]
+    return [_row(run.source(series[0]), status, counts, period) for status in STATUSES]
 
 
 def _activities(
@@ -45,8 +45,8 @@ def _activities(
     conditions = [
         f"timestamp >= {filters.moment(since)}",
         f"timestamp < {filters.moment(until)}",
-        filters.events_of(series),
-        filters.filters_of(series, run.now),
+        run.events_of(series),
+        run.filters_of(series),
         *run.common(),
         "ifNull(toString(properties.$process_person_profile), '') != 'false'",
     ]
@@ -56,7 +56,7 @@ def _activities(
     persons = f"SELECT {active}, {created} FROM events WHERE {where} GROUP BY person_id"  # noqa: S608
     rows = run.ask(f"SELECT _active, _created, count() FROM ({persons}) GROUP BY _active, _created")  # noqa: S608
     for active_buckets, created_bucket, count in rows:
-        yield [moment_of(bucket) for bucket in active_buckets], moment_of(created_bucket), int(count)
+        yield [run.local(bucket) for bucket in active_buckets], run.local(created_bucket), int(count)
 
 
 def _states(active: Sequence[datetime], created: datetime, interval: str) -> Iterator[tuple[str, datetime]]:
@@ -72,16 +72,15 @@ def _states(active: Sequence[datetime], created: datetime, interval: str) -> Ite
             yield "dormant", following
 
 
-def _row(series: Mapping[str, Any], status: str, counts: Counter[tuple[str, datetime]], period: Period) -> Json:
-    event = series.get("event")
+def _row(source: SeriesSource, status: str, counts: Counter[tuple[str, datetime]], period: Period) -> Json:
     sign = -1 if status == "dormant" else 1
     data = [float(sign * counts[status, bucket]) for bucket in period.buckets()]
     data = [value or 0.0 for value in data]  # no negative zero
     return {
         "action": {
-            "id": event,
-            "name": event or "All events",
-            "type": "events",
+            "id": source.id,
+            "name": source.name,
+            "type": source.type,
             "order": 0,
             "math": "total",
         },
@@ -89,6 +88,6 @@ def _row(series: Mapping[str, Any], status: str, counts: Counter[tuple[str, date
         "count": float(sum(data)),
         "labels": period.labels(),
         "days": period.days(),
-        "label": f"{event or 'All events'} - {status}",
+        "label": f"{source.name} - {status}",
         "status": status,
     }

@@ -62,7 +62,7 @@ class Measured:
 
     def conditions(self) -> list[str]:
         """The conditions for the events of the series, without the period."""
-        own = [filters.events_of(self.series), filters.filters_of(self.series, self.run.now)]
+        own = [self.run.events_of(self.series), self.run.filters_of(self.series)]
         group = [f"notEmpty({self.group()})"] if self.math == "unique_group" else []
         return [*own, *self.run.common(), *group]
 
@@ -169,8 +169,8 @@ def _once(measured: Measured, actor: str) -> str:
 
 def _first_times(measured: Measured) -> str:
     """The persons by the bucket of their first event. Filters apply to that event, or choose it."""
-    event = filters.events_of(measured.series)
-    filtered = filters.all_of([filters.filters_of(measured.series, measured.run.now), *measured.run.common()])
+    event = measured.run.events_of(measured.series)
+    filtered = filters.all_of([measured.run.filters_of(measured.series), *measured.run.common()])
     until = f"timestamp <= {filters.moment(measured.period.end)}"
     is_matching = measured.math == "first_matching_event_for_user"
     values = [
@@ -210,7 +210,7 @@ def _active(measured: Measured, days: int) -> str:
         [],
     )
     pairs = ", ".join(
-        f"({filters.moment(start)}, {filters.moment(end)})" for start, end in zip(starts, ends, strict=True)
+        f"({measured.run.zoned(start)}, {measured.run.zoned(end)})" for start, end in zip(starts, ends, strict=True)
     )
     windows = f"SELECT arrayJoin([{pairs}]) AS _pair"
     ends_of = _select(["_pair.1 AS _bucket", "_pair.2 AS _end"], f"({windows})", [])

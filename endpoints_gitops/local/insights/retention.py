@@ -12,8 +12,8 @@ from typing import Any, Final
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of, parts_of
-from endpoints_gitops.local.insights.dates import aligned, is_all, later, parsed_date
-from endpoints_gitops.local.insights.questions import InsightRun, bucketed, moment_of
+from endpoints_gitops.local.insights.dates import aligned, is_all, iso_text, later, parsed_date
+from endpoints_gitops.local.insights.questions import InsightRun, bucketed
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json
 
@@ -228,7 +228,7 @@ class _Retention:
         if self.kind == _RECURRING:
             return starts
         indexes = self._indexes()
-        index = indexes.get(moment_of(first))
+        index = indexes.get(self.run.local(first))
         return [index] if index is not None and index in starts else []
 
     def _indexes(self) -> dict[datetime, int]:
@@ -249,8 +249,8 @@ class _Retention:
         indexes, least = self._indexes(), self._minimum_occurrences()
         cells: _Cells = defaultdict(_RetentionCells)
         for *key, starts, returns, first, count in rows:
-            begun = [indexes[moment_of(item)] for item in starts]
-            often = Counter(indexes[moment_of(item)] for item in returns)
+            begun = [indexes[self.run.local(item)] for item in starts]
+            often = Counter(indexes[self.run.local(item)] for item in returns)
             returned = sorted(index for index, times in often.items() if times >= least)
             for start in self._started(begun, first):
                 for column in self._columns(start, begun[0], returned):
@@ -290,8 +290,12 @@ class _Retention:
             self._per_actor(columns, [f"timestamp < {filters.moment(self.range.end)}"])
         ):
             own = cells[tuple(map(str, key))]
-            begun = [(indexes[moment_of(bucket)], float(number), moment_of(at)) for bucket, number, at in starts]
-            back = [(indexes[moment_of(bucket)], float(number), moment_of(at)) for bucket, number, at in returns]
+            begun = [
+                (indexes[self.run.local(bucket)], float(number), self.run.local(at)) for bucket, number, at in starts
+            ]
+            back = [
+                (indexes[self.run.local(bucket)], float(number), self.run.local(at)) for bucket, number, at in returns
+            ]
             for start in self._started(sorted({index for index, _, _ in begun}), first):
                 since = min(at for index, _, at in begun if index == start)
                 values = [(0, number if is_same else 0.0) for index, number, _ in begun if index == start]
@@ -319,7 +323,7 @@ class _Retention:
         unit, count = _ROLLING[self.range.interval]
         cells: _Cells = defaultdict(_RetentionCells)
         for (events,) in rows:
-            items = [_RollingEvent(moment_of(at), *flags) for at, *flags in events]
+            items = [_RollingEvent(self.run.local(at), *flags) for at, *flags in events]
             began = self._began(items)
             if began is None or not self.range.starts or began < self.range.starts[0]:
                 continue
@@ -357,7 +361,7 @@ class _Retention:
             {
                 "values": [self._value(cells, (index, column), label) for column, label in enumerate(labels)],
                 "label": f"{name} {index}",
-                "date": f"{start:%Y-%m-%dT%H:%M:%SZ}",
+                "date": iso_text(start),
                 **more,
             }
             for index, start in enumerate(self.range.starts)
@@ -404,13 +408,15 @@ def _range(run: InsightRun, retention: Mapping[str, Any]) -> RetentionRange:
         raise NotComputed("dateRange", "all and explicitDate of a RetentionQuery")
     brackets = _brackets(retention)
     to = run.date_range.get("date_to")
-    last = parsed_date("dateRange.date_to", to, run.now).moment if to else run.now
-    end = later(aligned(last, interval), interval)
+    week_start = run.project.week_start_day
+    last = parsed_date("dateRange.date_to", to, run.now, week_start=week_start).moment if to else run.now
+    end = later(aligned(last, interval, week_start), interval)
     given = run.date_range.get("date_from")
     if not given:
         starts = [later(end, interval, -count) for count in range(width, 0, -1)]
         return RetentionRange(starts=starts, end=end, width=width, interval=interval, brackets=brackets)
-    first = aligned(parsed_date("dateRange.date_from", given, run.now).moment, interval)
+    parsed = parsed_date("dateRange.date_from", given, run.now, week_start=week_start)
+    first = aligned(parsed.moment, interval, week_start)
     starts = []
     while (start := later(first, interval, len(starts))) < end:
         starts.append(start)
@@ -431,10 +437,13 @@ def _brackets(retention: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _entity(entity: Mapping[str, Any], run: InsightRun) -> tuple[str, str]:
     """The conditions of the event of an entity, and of its filters."""
-    if entity.get("type") not in (None, "events") or entity.get("kind") not in (None, "EventsNode"):
-        raise NotComputed("retentionFilter", "actions are not known to it")
+    filtered = filters.properties(entity.get("properties") or [], run.context)
     event = entity.get("id")
+    if entity.get("type") == "actions" or entity.get("kind") == "ActionsNode":
+        return f"({run.action(event).condition})", filtered
+    if entity.get("type") not in (None, "events") or entity.get("kind") not in (None, "EventsNode"):
+        raise NotComputed("retentionFilter", f"entities of the type {entity.get('type')}")
     if event is not None and not isinstance(event, str):
         raise NotComputed("retentionFilter", f"the entity {event!r}")
     condition = filters.TRUE if event is None else f"event = {filters.text(event)}"
-    return condition, filters.properties(entity.get("properties") or [], run.now)
+    return condition, filtered

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
@@ -14,7 +13,8 @@ from endpoints_gitops.hogql.variables import chain_of
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.dates import parsed_date
-from endpoints_gitops.local.insights.questions import RunsHogQL, clock_of
+from endpoints_gitops.local.insights.filters import FilterContext
+from endpoints_gitops.local.insights.questions import RunsHogQL, clock_of, test_accounts
 from endpoints_gitops.local.insights.refused import NotComputed
 
 _TIME_OF: Final = {"events": "timestamp", "sessions": "$start_timestamp", "groups": "created_at"}
@@ -34,10 +34,10 @@ def sql_of(engine: RunsHogQL, node: Mapping[str, Any]) -> str:
     sql, given = str(node.get("query") or ""), node.get("filters")
     if given is None or "{" not in sql:
         return sql
-    if given.get("filterTestAccounts"):
-        raise NotComputed("filters.filterTestAccounts")
     try:
-        return print_hogql(_Insertion(given, clock_of(engine)).into(parse(sql)))
+        return print_hogql(
+            _Insertion(given, FilterContext(now=clock_of(engine), project=engine.project)).into(parse(sql))
+        )
     except ParseFailure as failure:
         raise from_parser(failure) from None
     except Unprintable as error:
@@ -47,10 +47,11 @@ def sql_of(engine: RunsHogQL, node: Mapping[str, Any]) -> str:
 class _Insertion:
     """The filters of one node, as conditions."""
 
-    def __init__(self, given: Mapping[str, Any], now: datetime) -> None:
+    def __init__(self, given: Mapping[str, Any], context: FilterContext) -> None:
         self._properties = given.get("properties") or []
         self._date_range: Mapping[str, Any] = given.get("dateRange") or {}
-        self._now = now
+        self._context = context
+        self._is_tested = bool(given.get("filterTestAccounts"))
 
     def into(self, tree: Tree) -> Tree:
         """The tree with conditions in the place of its placeholders."""
@@ -92,9 +93,12 @@ class _Insertion:
         return fold(node, combine)
 
     def _condition(self, table: str) -> str:
-        if self._properties and table != "events":
-            raise NotComputed("filters.properties", f"of the table {table}")
-        conditions = [filters.properties(self._properties, self._now)]
+        for key, is_there in (("properties", self._properties), ("filterTestAccounts", self._is_tested)):
+            if is_there and table != "events":
+                raise NotComputed(f"filters.{key}", f"of the table {table}")
+        conditions = [filters.properties(self._properties, self._context)]
+        if self._is_tested:
+            conditions += test_accounts("filters.filterTestAccounts", self._context)
         if self._date_range.get("date_to"):
             conditions.append(f"{_TIME_OF[table]} < {self._moment('date_to')}")
         if self._date_range.get("date_from") not in (None, "", "all"):
@@ -102,7 +106,11 @@ class _Insertion:
         return filters.all_of(conditions)
 
     def _moment(self, edge: str) -> str:
-        return filters.moment(parsed_date(f"filters.dateRange.{edge}", self._date_range.get(edge), self._now).moment)
+        week_start = self._context.project.week_start_day
+        text = self._date_range.get(edge)
+        return filters.moment(
+            parsed_date(f"filters.dateRange.{edge}", text, self._context.now, week_start=week_start).moment
+        )
 
 
 def _expression(text: str) -> dict[str, Any]:

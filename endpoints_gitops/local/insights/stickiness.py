@@ -37,14 +37,14 @@ def _row(
     data = list(accumulate(reversed(counts)))[::-1] if is_cumulative else counts
     days = list(range(1, len(data) + 1))
     more = " or more" if is_cumulative else ""
-    name = series.get("event") or "All events"
+    source = run.source(series)
     row: dict[str, Json] = {
         "count": sum(counts),
         "data": list(data),
         "days": list(days),
-        "label": name,
+        "label": source.name,
         "labels": [f"{day} {period.interval}{'' if day == 1 else 's'}{more}" for day in days],
-        "action": {"order": order, "type": "events", "name": name, "id": series.get("event")},
+        "action": {"order": order, "type": source.type, "name": source.name, "id": source.id},
     }
     return row if compare_label is None else row | {"compare": True, "compare_label": compare_label}
 
@@ -56,9 +56,9 @@ def _counts(run: InsightRun, series: Mapping[str, Any], period: Period) -> list[
         raise NotComputed("intervalCount", repr(every))
     bucket = bucketed(period.interval)
     if every is not None:
-        bucket = f"intDiv(age('{period.interval}', timestamp, {filters.moment(period.end)}), {every})"
+        bucket = f"intDiv(age('{period.interval}', timestamp, {run.zoned(period.end)}), {every})"
     actor, only = _actor(series)
-    own = [filters.events_of(series), filters.filters_of(series, run.now), *only]
+    own = [run.events_of(series), run.filters_of(series), *only]
     where = filters.all_of([*own, *run.common(), *within(period)])
     active = f"SELECT {actor} AS _actor, {bucket} AS _bucket FROM events WHERE {where} GROUP BY _actor, _bucket"  # noqa: S608
     active += f" HAVING {_criteria(run)}"

@@ -11,10 +11,10 @@ from typing import Any, Final
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of
-from endpoints_gitops.local.insights.dates import Period, previous
+from endpoints_gitops.local.insights.dates import Period, iso_text, previous
 from endpoints_gitops.local.insights.formulas import Number, evaluated
 from endpoints_gitops.local.insights.maths import Measured, columns_of, event_rows
-from endpoints_gitops.local.insights.questions import InsightRun, moment_of
+from endpoints_gitops.local.insights.questions import InsightRun
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json
 
@@ -143,7 +143,7 @@ class _Trend:
         """A number for each bucket, smoothed or summed as the display asks; one number for a total."""
         if self.is_total:
             return [numbers[0] if numbers else 0]
-        by_bucket = dict(zip(map(moment_of, buckets), numbers, strict=True))
+        by_bucket = dict(zip(map(self.run.local, buckets), numbers, strict=True))
         data: list[Number] = [by_bucket.get(bucket, 0) for bucket in period.buckets()]
         if self.smoothing > 1:
             data = [_mean(data[max(0, index - self.smoothing + 1) : index + 1]) for index in range(len(data))]
@@ -151,17 +151,17 @@ class _Trend:
 
     def _shown(self, line: _TrendLine) -> dict[str, Json]:
         series = self.series[line.order]
-        event = series.get("event")
-        label = str(series.get("custom_name") or event or "All events")
+        source = self.run.source(series)
+        label = str(series.get("custom_name") or source.name)
         if self.breakdowns is not None:
             values = self.breakdowns.label(line.key)
             label = f"{label} - {values}" if len(self.series) > 1 else values
         action: dict[str, Json] = {
-            "days": [f"{bucket:%Y-%m-%dT%H:%M:%SZ}" for bucket in line.period.buckets()],
-            "id": event,
-            "type": "events",
+            "days": [iso_text(bucket) for bucket in line.period.buckets()],
+            "id": source.id,
+            "type": source.type,
             "order": line.order,
-            "name": event or "All events",
+            "name": source.name,
             "custom_name": series.get("custom_name"),
             "math": series.get("math"),
             "math_property": series.get("math_property"),
@@ -188,9 +188,9 @@ class _Trend:
         known: dict[str, Json] = {
             "insight": "TRENDS",
             "properties": self.run.node.get("properties") or [],
-            "filter_test_accounts": False,
-            "date_to": f"{period.end:%Y-%m-%dT%H:%M:%S.%fZ}",
-            "date_from": f"{period.start:%Y-%m-%dT%H:%M:%SZ}",
+            "filter_test_accounts": bool(self.run.node.get("filterTestAccounts")),
+            "date_to": iso_text(period.end),
+            "date_from": iso_text(period.start.replace(microsecond=0)),
             "entity_type": "events",
         }
         return known | dict(self.filter) | dict(self.run.node.get("breakdownFilter") or {})

@@ -47,7 +47,7 @@ def run_query(deployment: Deployment, call: RouteCall) -> RouteAnswer:
         rows = deployment.engine.run(filtered, values, limit=DEFAULT_LIMIT if paged else None, offset=None)
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
-    return RouteAnswer(body=_body(call, sql, rows, paged=paged))
+    return RouteAnswer(body=_body(deployment, call, sql, rows, paged=paged))
 
 
 def _insight(deployment: Deployment, call: RouteCall, node: Mapping[str, Any]) -> dict[str, Json]:
@@ -65,7 +65,7 @@ def _insight(deployment: Deployment, call: RouteCall, node: Mapping[str, Any]) -
         "next_allowed_client_refresh": zulu(call.now + _FRESH),
         "query_status": None,
         "results": insight.results,
-        "timezone": "UTC",
+        "timezone": deployment.engine.project.timezone,
         "timings": [],
     }
 
@@ -81,7 +81,7 @@ def _is_paged(sql: str) -> bool:
     return tree["node"] == "SelectQuery" and tree.get("limit") is None
 
 
-def _body(call: RouteCall, sql: str, rows: EngineRows, *, paged: bool) -> dict[str, Json]:
+def _body(deployment: Deployment, call: RouteCall, sql: str, rows: EngineRows, *, paged: bool) -> dict[str, Json]:
     return {
         "cache_target_age": zulu(call.now + _FRESH),
         "clickhouse": rows.clickhouse,
@@ -100,7 +100,7 @@ def _body(call: RouteCall, sql: str, rows: EngineRows, *, paged: bool) -> dict[s
         "query": sql,
         "query_status": None,
         "results": [list(row) for row in rows.results],
-        "timezone": "UTC",
+        "timezone": deployment.engine.project.timezone,
         "timings": [],
         "types": [list(pair) for pair in rows.types],
     }

@@ -60,7 +60,7 @@ def test_filters(few: Engine, sql: str, filters: object, rows: list[list[Any]]) 
         (f"SELECT toDate({FROM}) FROM events", {}, "must be used directly in a comparison"),
         (COUNT, {"filterTestAccounts": True}, "does not compute filters.filterTestAccounts"),
         ("SELECT count() FROM sessions WHERE {filters}", {"properties": CHROME}, "does not compute filters.properties"),
-        (COUNT, {"properties": [{"type": "cohort", "value": 1}]}, "does not compute properties of the type cohort"),
+        (COUNT, {"properties": [{"type": "cohort", "value": 1}]}, "does not compute cohort filters"),
         (COUNT, {"dateRange": {"date_from": "someday"}}, "does not compute filters.dateRange.date_from"),
     ],
 )

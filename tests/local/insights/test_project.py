@@ -1,0 +1,156 @@
+"""The settings of a project, given as a file, in HogQL and in insights; cases by hand are in `project_cases.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from endpoints_gitops.errors import InvalidInput, UsageError
+from endpoints_gitops.local.engine.engine import Engine
+from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.insights.computed import computed
+from endpoints_gitops.local.insights.project_file import read_project
+from endpoints_gitops.local.insights.refused import NotComputed
+from endpoints_gitops.local.insights.sql_filters import sql_of
+from tests.local.insights.conftest import NOW
+
+HERE = Path(__file__).parent
+CASES: dict[str, list[Any]] = YAML(typ="safe").load(HERE / "project_cases.yaml")
+
+
+@pytest.fixture(scope="session")
+def project() -> Iterator[Engine]:
+    settings = read_project(HERE / "project.yaml", NOW)
+    with Engine.open(data=sorted((HERE / "project").iterdir()), now=NOW, project=settings) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES["insights"]])
+def test_insight(project: Engine, case: dict[str, Any]) -> None:
+    rows: Any = computed(project, case["node"]).results
+    wanted = {key: value for key, value in case.items() if key not in ("name", "node")}
+    assert wanted
+    for key, value in wanted.items():
+        assert [_shown(row, key) for row in rows] == value, key
+
+
+def _shown(row: dict[str, Any], key: str) -> Any:
+    return [item["count"] for item in row["values"]] if key == "values" else row[key.removesuffix("_")]
+
+
+@pytest.mark.parametrize(("event", "condition", "count"), CASES["filters"], ids=str)
+def test_filter(project: Engine, event: str, condition: dict[str, Any], count: int) -> None:
+    node = {
+        "kind": "TrendsQuery",
+        "series": [{"kind": "EventsNode", "event": event, "properties": [condition]}],
+        "trendsFilter": {"display": "ActionsPie"},
+    }
+    rows: Any = computed(project, node).results
+    assert [row["aggregated_value"] for row in rows] == [count]
+
+
+@pytest.mark.parametrize(("sql", "rows"), CASES["hogql"], ids=str)
+def test_query(project: Engine, sql: str, rows: list[Any]) -> None:
+    assert [list(row) for row in project.run(sql, {}).results] == rows
+
+
+@pytest.mark.parametrize(("sql", "message"), CASES["refused"], ids=str)
+def test_refused(project: Engine, sql: str, message: str) -> None:
+    with pytest.raises(QueryRefused) as caught:
+        project.run(sql, {})
+    assert message in caught.value.message
+
+
+def test_filters_of_hogql_leave_out_test_accounts(project: Engine) -> None:
+    sql = "SELECT count() FROM events WHERE {filters}"
+    node = {
+        "kind": "HogQLQuery",
+        "query": sql,
+        "filters": {"filterTestAccounts": True, "dateRange": {"date_from": "2026-07-02"}},
+    }
+    assert [list(row) for row in project.run(sql_of(project, node), {}).results] == [[2]]
+
+
+@pytest.mark.parametrize(
+    ("series", "message"),
+    [
+        ({"kind": "ActionsNode", "id": 9}, "Action ID 9 does not exist!"),
+        (
+            {"kind": "EventsNode", "properties": [{"type": "cohort", "key": "id", "value": 9}]},
+            "Could not find cohort with ID 9",
+        ),
+        (
+            {"kind": "EventsNode", "properties": [{"key": "v", "operator": "semver_tilde", "value": "x"}]},
+            "Tilde operator requires a valid semver string (e.g., '1.2.3')",
+        ),
+    ],
+)
+def test_refused_by_the_server_too(project: Engine, series: dict[str, Any], message: str) -> None:
+    with pytest.raises(QueryRefused) as caught:
+        computed(project, {"kind": "TrendsQuery", "series": [series]})
+    assert not isinstance(caught.value, NotComputed)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"type": "element", "key": "selector", "operator": "exact", "value": "a > b"},
+        {"type": "element", "key": "tag_name", "operator": "icontains", "value": "a"},
+        {"type": "cohort", "key": "id", "value": 1, "operator": "gt"},
+        {"type": "event", "key": "version", "operator": "semver_wildcard", "value": "1.2.3.*"},
+        {"type": "event", "key": "version", "operator": "semver_unheard", "value": "1.2.3"},
+    ],
+    ids=str,
+)
+def test_filters_that_are_not_computed(project: Engine, condition: dict[str, Any]) -> None:
+    with pytest.raises(NotComputed):
+        computed(project, {"kind": "TrendsQuery", "series": [{"kind": "EventsNode"}], "properties": [condition]})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("timezone: Mars/Olympus\n", 1, "'Mars/Olympus' is not a time zone such as Europe/Berlin"),
+        ("week_start_day: 2\n", 1, "2 is not 0 (Sunday) or 1 (Monday)"),
+        ("timezone: UTC\nzone: x\n", 2, "unknown key 'zone'"),
+        ("actions:\n- {id: 1, name: a, steps: []}\n- {id: 1, name: b, steps: []}\n", 3, "two actions with the id 1"),
+        ("cohorts:\n- {id: 1, name: a}\n", 2, "a cohort has either filters or persons"),
+        (
+            "cohorts:\n- id: 1\n  name: a\n  filters: {type: AND, values: [{type: behavioral, key: x}]}\n",
+            4,
+            "does not compute filters of the type behavioral for persons",
+        ),
+        (
+            "cohorts:\n- {id: 1, name: a, filters: {type: AND, values: [{type: cohort, key: id, value: 2}]}}\n",
+            2,
+            "Could not find cohort with ID 2",
+        ),
+        ("actions:\n- {id: 1, name: a, steps: [{event: view, text: x}]}\n", 2, "are for the event $autocapture"),
+        ("test_account_filters:\n- {key: a, operator: x, value: 1}\n", 2, "does not compute the operator x"),
+        ("timezone: [\n", 2, ""),
+    ],
+)
+def test_mistakes_in_the_file(tmp_path: Path, text: str, line: int, message: str) -> None:
+    path = tmp_path / "project.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(InvalidInput) as caught:
+        read_project(path, NOW)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.line) == (str(path), line)
+    assert message in problem.message
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*absent\.yaml"):
+        read_project(tmp_path / "absent.yaml", NOW)
+
+
+def test_an_empty_file_has_the_settings_of_a_new_project(tmp_path: Path) -> None:
+    (tmp_path / "project.yaml").write_text("{}\n", "utf-8")
+    settings = read_project(tmp_path / "project.yaml", NOW)
+    assert (settings.timezone, settings.week_start_day, settings.is_given) == ("UTC", 0, True)
