@@ -409,7 +409,7 @@ percent_rank cume_dist: 0 float!
 """
 
 _ABSENT: Final = """
-matchesAction: it needs the actions of the project
+matchesAction: it needs the actions of the project (serve --project)
 cohort: it needs the cohorts of the project
 convertCurrency: it needs PostHog's exchange rates
 embedText: it calls a model of PostHog's

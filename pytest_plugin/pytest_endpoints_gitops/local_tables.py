@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.api.answers import RunAnswer
-from endpoints_gitops.errors import EndpointsError, InvalidInput
+from endpoints_gitops.errors import EndpointsError, InvalidInput, UsageError
 from endpoints_gitops.model.json import Json, JsonObject, canonical
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops.calls import ALL_ROWS, HOGQL, Page, run_of
@@ -30,12 +30,13 @@ class NotRunnable(Exception):
 
 class LocalTables:
     """An engine over the suite's tables (files and folders, as for `serve --data`), opened by `open` or the first
-    query. `now` stops the clock of queries.
+    query. `now` stops the clock of queries; `project` is the file with the settings of the project.
     """
 
-    def __init__(self, paths: Sequence[Path], now: datetime | None) -> None:
+    def __init__(self, paths: Sequence[Path], now: datetime | None, project: Path | None = None) -> None:
         self._paths = paths
         self._now = now
+        self._project = project
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
@@ -117,7 +118,7 @@ class LocalTables:
         """The engine, opened once. Raises NotSetUp."""
         with self._lock:
             if self._engine is None:
-                self._engine = _engine(self._paths, self._now)
+                self._engine = _engine(self._paths, self._now, self._project)
             return self._engine
 
     def close(self) -> None:
@@ -139,18 +140,23 @@ def parse_time(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _engine(paths: Sequence[Path], now: datetime | None) -> Engine:
+def _engine(paths: Sequence[Path], now: datetime | None, project: Path | None) -> Engine:
     try:
         from endpoints_gitops.local.extra import refuse_without_extra
 
         refuse_without_extra()
         from endpoints_gitops.local.engine.engine import Engine
+        from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT
+        from endpoints_gitops.local.insights.project_file import read_project
 
-        return Engine.open(sample=not paths, data=paths, now=now)
+        settings = UNKNOWN_PROJECT if project is None else read_project(project, now)
+        return Engine.open(sample=not paths, data=paths, now=now, project=settings)
     except InvalidInput as error:
         received = ("received", "\n".join(map(str, error.problems)))
         serve = ("endpoints-gitops", "serve", "--help")
-        raise NotSetUp("mode local", "the tables have mistakes", received, command=serve) from None
+        raise NotSetUp("mode local", "the tables or settings have mistakes", received, command=serve) from None
+    except UsageError as error:
+        raise NotSetUp("endpoints_project", error.message, command=("pytest", "--endpoints-project=FILE")) from None
     except EndpointsError as error:
         advice, command = parts_of(error.fix)
         install = command or ("pip", "install", "endpoints-gitops[local]")

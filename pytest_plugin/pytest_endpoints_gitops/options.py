@@ -67,6 +67,7 @@ OPTIONS: Final = (
     Option("recordings", "FOLDER", "recordings", "the folder of recordings, beside the lock"),
     Option("environment", "NAME", "", "whose pins are called (default: the configuration's default environment)"),
     Option("data", "FOLDER", "", "for mode local: a folder with a file for each table (default: the sample product)"),
+    Option("project", "FILE", "", "for mode local: a YAML file with settings of the project, as for serve --project"),
     Option("now", "TIME", "", "for mode local: what the clock of queries says, such as 2026-07-31T12:00:00Z"),
     Option("max_age", "DAYS", "0", "recordings older than this fail the test that asks; 0: never", is_number=True),
     Option("max_calls", "N", "500", "the most live calls that one run makes", is_number=True),
@@ -99,6 +100,7 @@ class PluginSettings(NamedTuple):
     recordings: Setting
     environment: Setting
     data: Setting
+    project: Setting
     now: Setting
     max_age: Setting
     max_calls: Setting

@@ -109,7 +109,9 @@ class Suite:
         paths = config.tables
         if not paths and self.settings.data.value:
             paths = (self.config.rootpath / self.settings.data.value,)
-        key = (tuple(paths), parse_time(self.settings.now.value))
+        project = self.settings.project.value
+        settings = self.config.rootpath / project if project else None
+        key = (tuple(paths), parse_time(self.settings.now.value), settings)
         if key not in self._tables:
             self._tables[key] = LocalTables(*key)
             self.closing.callback(self._tables[key].close)

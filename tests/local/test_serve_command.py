@@ -74,6 +74,16 @@ def test_files_as_tables(paths: list[Path]) -> None:
         ]
 
 
+def test_the_settings_of_a_project(tmp_path: Path) -> None:
+    settings = tmp_path / "project.yaml"
+    settings.write_text("timezone: Asia/Tokyo\nactions: [{id: 1, name: Bought, steps: [{event: buy}]}]\n", "utf-8")
+    words = ("--data", str(TABLES), "--project", str(settings), "--now", "2026-07-01T12:00:00Z")
+    with serving(*words) as ask:
+        assert ask("SELECT now()") == [["2026-07-01T21:00:00+09:00"]]
+        actions = "countIf(matchesAction('Bought')) = countIf(event = 'buy')"
+        assert ask(f"SELECT {actions}, countIf(matchesAction(1)) > 0 FROM events") == [[1, 1]]
+
+
 def test_empty_tables() -> None:
     with serving() as ask:
         assert ask("SELECT count() FROM events") == [[0]]
@@ -84,6 +94,7 @@ def test_empty_tables() -> None:
     [
         (["--now", "yesterday"], "--now 'yesterday' is not an ISO time"),
         (["--data", "nowhere.csv"], "nowhere.csv: there is no such file"),
+        (["--project", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (["--port", "70000"], "cannot listen on port 70000"),
     ],
 )

@@ -167,3 +167,36 @@ def test_the_tables_are_open_before_a_test_that_uses_the_server_begins(local_onc
         "    assert tables._engine is not None\n"
     )
     local_once.pytest(*([] if is_marked else ["--endpoints=local"])).assert_outcomes(passed=1)
+
+
+@pytest.fixture
+def first_day(app):
+    app.configure("first_day")
+    app.push("name: first_day\nquery: SELECT toString(toDate(min(timestamp))) AS day FROM events\n", "first_day")
+    app.lock()
+    app.write("tables/events.jsonl", EVENTS)
+    app.suite('def test_it(endpoints):\n    assert endpoints("first_day").column("day") == ["2026-06-30"]\n')
+    return app
+
+
+OPTIONS = ("--endpoints=local", "--endpoints-data=tables", "--endpoints-project=project.yaml")
+
+
+def test_queries_use_the_settings_of_the_project(first_day):
+    first_day.write("project.yaml", "timezone: America/Los_Angeles\n")
+    first_day.pytest(*OPTIONS).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (None, "cannot read"),
+        ("timezone: Mars/Olympus\n", "'Mars/Olympus' is not a time zone such as Europe/Berlin"),
+    ],
+)
+def test_mistakes_in_the_settings_of_the_project_fail_the_test(first_day, settings, message):
+    if settings is not None:
+        first_day.write("project.yaml", settings)
+    result = first_day.pytest(*OPTIONS)
+    result.assert_outcomes(failed=1)
+    assert message in result.stdout.str()
