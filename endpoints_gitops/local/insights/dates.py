@@ -273,37 +273,46 @@ def _lower(start: datetime, interval: str) -> datetime:
 
 
 def previous(of: Period, date_range: Mapping[str, Any], compare_to: str | None, now: datetime) -> Period:
-    """The period that a comparison shows. Raises NotComputed for ranges whose comparison is not known."""
-    if of.interval == "minute":
-        raise NotComputed("compareFilter", "with the interval minute")
-    text = date_range.get("date_from") or _DEFAULT
-    given = (
-        ParsedDate(moment=of.start)
-        if is_all(date_range)
-        else parsed_date("dateRange.date_from", text, now, week_start=of.week_start)
-    )
+    """The period that a comparison shows. Raises NotComputed."""
     if compare_to:
         by = parsed_date("compareFilter.compare_to", compare_to, now)
         if not by.is_relative or by.edge:
             raise NotComputed("compareFilter.compare_to", f"{compare_to!r}")
         start, end, lower = (_moved(moment, by) for moment in (of.start, of.end, of.lower))
         return replace(of, start=start, end=end, lower=lower)
-    if given.edge and date_range.get("date_to") is None:
-        raise NotComputed("compareFilter", f"with date_from {text!r}")
-    if date_range.get("explicitDate"):
-        raise NotComputed("compareFilter", "with explicitDate")
-    length = of.end - of.start
-    start = of.start - length
-    if of.interval == "hour":
-        start = start.replace(hour=of.start.hour, minute=0, second=0, microsecond=0)
-        end = (start + length).replace(minute=59, second=59, microsecond=999_999)
+    if is_all(date_range):
+        end = of.start - timedelta(microseconds=1)
+        start = end - (of.end - of.start)
+        return replace(of, start=start, end=end, lower=_lower(start, of.interval))
+    text = date_range.get("date_from") or _DEFAULT
+    given = parsed_date("dateRange.date_from", text, now, week_start=of.week_start)
+    if text in _WHOLE_UNITS and not date_range.get("date_to"):
+        start = _moved(of.start, replace(given, number=1))
+        end = of.start - timedelta(microseconds=1)
     else:
-        start = aligned(start, "day")
-        is_weeks = given.unit == "d" and given.number > 0 and given.number % 7 == 0
-        if of.interval == "day" and is_weeks and not date_range.get("date_to"):
-            start += timedelta(days=1)
-        end = (start + length).replace(**_END_OF_DAY)  # type: ignore[arg-type]
-    return replace(of, start=start, end=end, lower=_lower(start, of.interval))
+        start, end = _same_length_before(of, date_range, given)
+    lower = _bound(given, start, of.interval, is_kept=bool(date_range.get("explicitDate")))
+    return replace(of, start=start, end=end, lower=lower)
+
+
+_WHOLE_UNITS: Final = ("wStart", "mStart", "qStart", "yStart")
+"""Starts that are compared with the whole unit before."""
+
+
+def _same_length_before(of: Period, date_range: Mapping[str, Any], given: ParsedDate) -> tuple[datetime, datetime]:
+    """A period of the same length, at the same times of the day."""
+    length = of.end - of.start
+    if of.interval == "minute":
+        return of.start - length, of.start
+    start = datetime.combine((of.start - length).date(), of.start.timetz())
+    to = date_range.get("date_to")
+    is_to_relative = isinstance(to, str) and _RELATIVE.fullmatch(to) is not None
+    if of.interval == "day" and given.unit == "d" and given.number > 0 and given.number % 7 == 0 and not is_to_relative:
+        start += timedelta(days=1)
+    end = start + length
+    if of.interval == "hour":
+        return start, end.replace(minute=of.end.minute, second=of.end.second, microsecond=of.end.microsecond)
+    return start, datetime.combine(end.date(), of.end.timetz())
 
 
 def _moved(moment: datetime, by: ParsedDate) -> datetime:
