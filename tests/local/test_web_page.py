@@ -39,6 +39,7 @@ VARIABLES = [
     {"name": "plans", "type": "List", "is_multi": True, "values": ["free", "pro", "team"]},
 ]
 NAMES = [str(variable["name"]) for variable in VARIABLES]
+COMPARED = "SELECT count() AS c FROM events WHERE event = {variables.source} AND toUnixTimestamp(timestamp) = {variables.days}"
 ODD = f"""SELECT number AS n, NULL AS nothing, '' AS blank, [1, NULL] AS list, 9007199254740993 AS big, n > 60 AS flag,
  repeat('long ', 60) AS text, '{HOSTILE.replace("'", '"')}' AS html FROM numbers(120) LIMIT 120"""
 SERIES = [{"kind": "EventsNode", "event": "note created"}]
@@ -91,13 +92,12 @@ def stocked(engine: QueryEngine) -> Iterator[RunningServer]:
         for variable in VARIABLES:
             sent("POST", "insight_variables/", variable)
         columns = ", ".join(f"{{variables.{name}}} AS {name}" for name in NAMES)
-        compared = "SELECT count() AS c FROM events WHERE event = {variables.source}"
         sent("POST", "endpoints/", {"name": "by_day", "query": query(BY_DAY), "tags": ["growth"]})
         changed = BY_DAY.replace("count() AS signups", "count() AS accounts").replace(" LIMIT 20", "")
         sent("PATCH", "endpoints/by_day/", {"query": query(changed), "data_freshness_seconds": 900})
         sent("POST", "endpoints/", {"name": "each_type", "query": query(f"SELECT {columns}")})
         sent("POST", "endpoints/", {"name": "odd", "query": query(ODD), "description": HOSTILE, "tags": [HOSTILE]})
-        sent("POST", "endpoints/", {"name": "needed", "query": query(compared), "is_materialized": True})
+        sent("POST", "endpoints/", {"name": "needed", "query": query(COMPARED), "is_materialized": True})
         sent("POST", "endpoints/", {"name": "off", "query": query("SELECT 1 AS one"), "is_active": False})
         repeated = "SELECT 'a' AS x, number AS n FROM numbers(3) ORDER BY n"
         sent("POST", "endpoints/", {"name": "repeated", "query": query(repeated)})
@@ -258,12 +258,15 @@ def test_refusals_are_shown_as_the_server_sent_them(visit: Visit) -> None:
 def test_a_required_variable_cannot_be_left_out(visit: Visit) -> None:
     page = visit.show("needed")
     field = page.get_by_label("source")
-    assert page.locator(".fields .hint").inner_text() == "required"
+    assert texts(page, ".fields .hint") == ["required, because the version has a table"] * 2
+    assert page.get_by_label("days").input_value() == "30"
     page.get_by_role("button", name="Run", exact=True).click()
     assert field.evaluate("element => element.validity.valueMissing")
     field.fill("note created")
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator(".result .card-head")).to_contain_text("read from the table")
+    body = page.get_by_label("The request as curl").inner_text().rpartition("-d ")[2]
+    assert json.loads(body.strip("'")) == {"variables": {"source": "note created", "days": 30}}
 
 
 def test_versions_are_compared_by_lines_and_settings(visit: Visit) -> None:

@@ -18,8 +18,7 @@ const full = new Intl.NumberFormat("en", { maximumFractionDigits: 6 });
 /** What can be drawn: the columns of the x axis, of numbers, and of categories. Null if there is nothing to draw. */
 function axes({ columns, rows }) {
   if (rows.length === 0) return null;
-  const isNumeric = (of, index) => of.isNumber || (of.type === "" && rows.every((row) => numberOf(row[index]) !== null));
-  const numbers = columns.map((of, index) => ({ of, index })).filter(({ of, index }) => isNumeric(of, index) && rows.some((row) => numberOf(row[index]) !== null));
+  const numbers = columns.map((of, index) => ({ of, index })).filter(({ of, index }) => of.isNumber && rows.some((row) => numberOf(row[index]) !== null));
   const others = columns.map((of, index) => ({ of, index })).filter(({ index }) => !numbers.some((number) => number.index === index));
   if (numbers.length === 0 || rows.length < 2) return null;
   const x = others.find(({ of }) => of.isTime) ?? others[0] ?? (numbers.length > 1 ? numbers[0] : null);
@@ -35,7 +34,8 @@ export function chartView(table) {
   const isGroup = ({ of, index }) => index !== found.x.index && !of.isTime && distinct(index) > 1 && distinct(index) <= MOST_GROUPS;
   const group = distinct(found.x.index) < table.rows.length ? found.others.find(isGroup) : undefined;
   const several = found.numbers.length > 1 && group === undefined;
-  const y = chooser("Y", found.numbers.map(({ of }) => of), several ? -1 : 0, several ? "all numbers" : null, found.numbers.map(({ index }) => index));
+  const indexes = found.numbers.map(({ index }) => index);
+  const y = chooser("Y", found.numbers.map(({ of }) => of), several && areAlike(table, indexes) ? -1 : indexes[0], several ? "all numbers" : null, indexes);
   const by = chooser("Series", table.columns, group?.index ?? -1, "none");
   const plot = h("div", { class: "plot" });
   function draw() {
@@ -48,11 +48,17 @@ export function chartView(table) {
   return h("figure", { class: "chart" }, h("figcaption", { class: "chart-tools" }, labelled("X", x), labelled("Y", y), labelled("Series", by)), plot);
 }
 
+/** Whether columns can share an axis: the largest numbers of none are a hundred times those of another. */
+function areAlike(table, indexes) {
+  const largest = indexes.map((index) => table.rows.reduce((most, row) => Math.max(most, Math.abs(numberOf(row[index]) ?? 0)), 0)).filter((size) => size > 0);
+  return Math.max(...largest) < 100 * Math.min(...largest);
+}
+
 function chooser(label, columns, selected, none = null, indexes = columns.map((_, index) => index)) {
   const option = (value, text, chosen) => h("option", { value, selected: chosen }, text);
   return h("select", { "aria-label": `${label} of the chart` },
     none === null ? null : option(-1, none, selected === -1),
-    columns.map((of, position) => option(indexes[position], of.name || `column ${position + 1}`, none === null && label === "Y" ? position === 0 : indexes[position] === selected)));
+    columns.map((of, position) => option(indexes[position], of.name || `column ${position + 1}`, indexes[position] === selected)));
 }
 
 /**

@@ -33,17 +33,23 @@ function valueOf(element, schema) {
   return element.value;
 }
 
+function fill(element, value) {
+  const values = (Array.isArray(value) ? value : [value]).map(String);
+  if (element.multiple) for (const option of element.options) option.selected = values.includes(option.value);
+  else element.value = values.join("\n");
+}
+
 function hint(schema, isRequired, isSql) {
-  if (isRequired) return "required";
+  if (isRequired) return "required, because the version has a table";
   if (schema.example === undefined) return "not sent if empty";
   const example = typeof schema.example === "string" ? `“${schema.example}”` : JSON.stringify(schema.example);
-  return isSql ? `default ${example}` : `not sent if empty; such as ${example}`;
+  return isSql ? `default ${example}` : `optional, such as ${example}`;
 }
 
 /**
  * The fields of a version's variables. `required` are those without which the server refuses a run, and `declared` the
- * project's variables by code name. The example of a variable of HogQL is its default; that of an insight is only an
- * example. `values()` gives what would be sent.
+ * project's variables by code name. The example of a variable of HogQL is its default, which is filled in where a value
+ * is required; that of an insight is only an example. `values()` gives what would be sent.
  */
 export function variableFields(schemas, { required, declared, isSql, onchange }) {
   const properties = Object.entries(schemas.Variables?.properties ?? {});
@@ -53,6 +59,7 @@ export function variableFields(schemas, { required, declared, isSql, onchange })
     const asNull = h("input", { type: "checkbox", id: `${id}-null` });
     const isRequired = required.includes(name);
     element.required = isRequired;
+    if (isRequired && isSql && schema.example !== undefined) fill(element, schema.example);
     element.setAttribute("aria-describedby", `${id}-hint`);
     asNull.addEventListener("change", () => { element.disabled = asNull.checked; onchange(); });
     element.addEventListener("input", onchange);

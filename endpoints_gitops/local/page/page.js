@@ -318,7 +318,7 @@ function versionsPanel(versions) {
   function draw() { difference.replaceChildren(...differenceView(find(left), find(right), whole.checked)); }
   for (const element of [left, right, whole]) element.addEventListener("change", draw);
   draw();
-  if (versions.length === 1) return h("div", { class: "card" }, note("There is one version only."), settingsView(versions[0], versions[0]), codeBlock(queryText(versions[0].query), "The query"));
+  if (versions.length === 1) return h("div", { class: "card" }, note("There is one version only."), h("h3", {}, "Settings"), settingsView(versions[0], versions[0]), h("h3", {}, "Query"), codeBlock(queryText(versions[0].query), "The query"));
   return h("div", { class: "card" },
     h("div", { class: "compare" }, h("label", { class: "inline", for: "left-version" }, "Compare", left), h("label", { class: "inline", for: "right-version" }, "with", right), h("label", { class: "check", for: "whole" }, whole, "all lines and settings")),
     difference);

@@ -18,24 +18,30 @@ export function textOf(value) {
   return value instanceof ExactNumber ? value.source : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+/** A column with a type of ClickHouse. */
 function column(name, type) {
-  const bare = type.replace(/^(?:LowCardinality|Nullable)\(/g, "").replace(/^(?:LowCardinality|Nullable)\(/g, "");
+  const bare = type.replace(/^(?:(?:LowCardinality|Nullable)\()+/, "");
   return { name, type, isNumber: /^(U?Int|Float|Decimal)/.test(bare), isTime: /^Date/.test(bare) };
 }
+
+// Columns of insights, which have no types.
+const number = (name) => ({ name, type: "", isNumber: true, isTime: false });
+const label = (name) => ({ name, type: "", isNumber: false, isTime: false });
+const time = (name) => ({ name, type: "", isNumber: false, isTime: true });
 
 function ofSeries(series) {
   const labels = series.map((one) => one.status ?? one.breakdown_value?.toString() ?? one.label ?? "");
   const shared = series[0].days ?? [];
   if (shared.length === 0) {
     return {
-      columns: [column("series", "String"), column("value", "Float64")],
+      columns: [label("series"), number("value")],
       rows: series.map((one, index) => [labels[index], one.aggregated_value ?? one.count]),
     };
   }
   const isTime = typeof shared[0] === "string" && /^\d{4}-/.test(shared[0]);
   const names = labels.map((label, index) => (one => one.compare_label ? `${label} (${one.compare_label})` : label)(series[index]));
   return {
-    columns: [column("day", isTime ? "Date" : "String"), ...names.map((name) => column(name, "Float64"))],
+    columns: [isTime ? time("day") : label("day"), ...names.map(number)],
     rows: shared.map((day, index) => [isTime ? day : String(series[0].labels?.[index] ?? day), ...series.map((one) => one.data[index] ?? null)]),
   };
 }
@@ -45,9 +51,9 @@ function ofRetention(cohorts) {
   const broken = cohorts.some((cohort) => "breakdown_value" in cohort);
   return {
     columns: [
-      ...(broken ? [column("breakdown", "String")] : []),
-      column("cohort", "Date"),
-      ...Array.from({ length: width }, (_, index) => column(cohorts[0].values[index]?.label ?? `+${index}`, "UInt64")),
+      ...(broken ? [label("breakdown")] : []),
+      time("cohort"),
+      ...Array.from({ length: width }, (_, index) => number(cohorts[0].values[index]?.label ?? `+${index}`)),
     ],
     rows: cohorts.map((cohort) => [
       ...(broken ? [cohort.breakdown_value] : []),
@@ -68,9 +74,8 @@ function ofFunnel(paths) {
   ]));
   return {
     columns: [
-      ...(broken ? [column("breakdown", "String")] : []),
-      column("step", "String"), column("people", "UInt64"), column("% of the first step", "Float64"),
-      column("median seconds", "Nullable(Float64)"),
+      ...(broken ? [label("breakdown")] : []),
+      label("step"), number("people"), number("% of the first step"), number("median seconds"),
     ],
     rows,
   };
@@ -79,7 +84,7 @@ function ofFunnel(paths) {
 function ofObjects(items) {
   const names = [...new Set(items.flatMap((item) => Object.keys(item)))];
   return {
-    columns: names.map((name) => ({ ...column(name, ""), isNumber: items.every((item) => item[name] === undefined || numberOf(item[name]) !== null) })),
+    columns: names.map((name) => (items.every((item) => numberOf(item[name] ?? 0) !== null) ? number(name) : label(name))),
     rows: items.map((item) => names.map((name) => item[name] ?? null)),
   };
 }
