@@ -39,7 +39,9 @@ VARIABLES = [
     {"name": "plans", "type": "List", "is_multi": True, "values": ["free", "pro", "team"]},
 ]
 NAMES = [str(variable["name"]) for variable in VARIABLES]
-COMPARED = "SELECT count() AS c FROM events WHERE event = {variables.source} AND toUnixTimestamp(timestamp) = {variables.days}"
+COMPARED = (
+    "SELECT count() AS c FROM events WHERE event = {variables.source} AND toUnixTimestamp(timestamp) = {variables.days}"
+)
 ODD = f"""SELECT number AS n, NULL AS nothing, '' AS blank, [1, NULL] AS list, 9007199254740993 AS big, n > 60 AS flag,
  repeat('long ', 60) AS text, '{HOSTILE.replace("'", '"')}' AS html FROM numbers(120) LIMIT 120"""
 SERIES = [{"kind": "EventsNode", "event": "note created"}]
