@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.errors import UsageError
@@ -37,6 +38,16 @@ def add_selectors(parser: argparse.ArgumentParser) -> None:
         metavar="SELECTOR",
         help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
     )
+
+
+def moment(text: str) -> datetime:
+    """An ISO time; in UTC unless it has a zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not an ISO time; write it like 2026-07-01T12:00:00Z"
+        raise argparse.ArgumentTypeError(message) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def seconds(text: str) -> float:

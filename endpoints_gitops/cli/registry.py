@@ -52,6 +52,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
     ),
     "judge": _entries(
         check=("find mistakes in definitions and lock, offline", "", "endpoints/revenue_by_plan.yaml --live"),
+        fixture=(
+            "write rows that hit and miss each condition of a query",
+            "new revenue_by_plan",
+            "new revenue_by_plan --out tests/tables --var month=2026-07",
+        ),
         breaking=(
             "show what the definitions would break for callers of the endpoints",
             "--against origin/main",
