@@ -38,7 +38,7 @@ class NotUnderstood(ValueError):
     """The expression depends on something that no row of a table can be given."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Predicate:
     """A condition of a clause that must hold together with all others.
 
@@ -57,11 +57,12 @@ class Predicate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """A condition that is not understood, and why."""
+    """A condition that is not understood, and why. `is_unmet`: no row meets it as far as is known."""
 
     clause: Clause
     text: str
     reason: str
+    is_unmet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

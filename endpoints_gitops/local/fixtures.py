@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,12 +74,19 @@ def make_fixture(sql: str, now: datetime) -> Fixture:
     rows: list[FixtureRow] = []
     expressions = [text for select in filtered for item in select.predicates for text in item.expressions]
     trial = _Trial(now=now, computed=_computed(expressions, now))
+    if not filtered and not found:
+        reason = "it reads neither events nor persons by itself"
+        found.append(Unknown(clause=Clause.FROM, text="the whole query", reason=reason))
+    understood: list[FilteredSelect] = []
     for number, select in enumerate(filtered):
         made, refused = _rows_of(select, number, trial)
         rows += made
         found += refused
+        texts = {(unknown.clause, unknown.text) for unknown in refused if unknown.is_unmet}
+        met = tuple(item for item in select.predicates if (item.clause, item.text) not in texts)
+        understood.append(replace(select, predicates=met))
     if rows:
-        found += _unproven(sql, filtered, rows, now)
+        found += _unproven(sql, understood, rows, now, is_whole=not found)
     return Fixture(
         rows=tuple(rows),
         files=_files(rows, now, labelled=True),
@@ -93,28 +102,22 @@ def _rows_of(select: FilteredSelect, number: int, trial: _Trial) -> tuple[list[F
     unknown: list[Unknown] = []
     chosen: list[_Choice] = []
     for group in _connected(select.predicates):
-        try:
-            best, choices = _solved(group, select, trial)
-        except _Unsolved as error:
-            unknown += [Unknown(clause=item.clause, text=item.text, reason=str(error)) for item in group]
-            continue
+        best, choices, refused = _solved(group, select, trial)
         hit |= best
         chosen += choices
+        unknown += refused
     name = f" of {select.table} {number + 1}" if number else ""
-    rows = [FixtureRow(label=f"hit{name}", values=hit, misses=(), select=number)]
+    met = f"hit{name}" if not unknown else f"hit{name}, but for what is not understood"
+    rows = [FixtureRow(label=met, values=hit, misses=(), select=number)]
     for predicate, side, values, also in chosen:
         if values is None:
             reason = "no tried value misses it" if side is None else "no tried value meets only this side"
             unknown.append(Unknown(clause=predicate.clause, text=side or predicate.text, reason=reason))
             continue
         misses = () if side is not None else (predicate.text, *also)
-        label = f"hit{name} by {side}" if side is not None else f"miss{name}: {' and '.join(misses)}"
+        label = f"{met} (by {side})" if side is not None else f"miss{name}: {' and '.join(misses)}"
         rows.append(FixtureRow(label=label, values={**hit, **values}, misses=misses, select=number))
     return rows, unknown
-
-
-class _Unsolved(ValueError):
-    """No value that was tried meets all of the conditions."""
 
 
 type _Choice = tuple[Predicate, str | None, Values | None, tuple[str, ...]]
@@ -131,47 +134,65 @@ def _connected(predicates: Sequence[Predicate]) -> list[list[Predicate]]:
     return groups
 
 
-def _solved(group: Sequence[Predicate], select: FilteredSelect, trial: _Trial) -> tuple[Values, list[_Choice]]:
-    """The values of a hit, and of what to add to it. Raises _Unsolved."""
+def _solved(
+    group: Sequence[Predicate], select: FilteredSelect, trial: _Trial
+) -> tuple[Values, list[_Choice], list[Unknown]]:
+    """The values of a hit, what to add to it, and the conditions that no tried value meets."""
     fields = tuple(dict.fromkeys(path for predicate in group for path in predicate.fields))
     domains = [_domain(path, group, trial) for path in fields]
     if math.prod(map(len, domains)) > MOST_COMBINATIONS:
-        raise _Unsolved(f"it shares fields with too many conditions to try more than {MOST_COMBINATIONS:,} rows")
+        reason = f"the conditions on its fields need more than {MOST_COMBINATIONS:,} rows to try"
+        return {}, [], [_unmet(predicate, reason) for predicate in group]
     tried = [
         {path: value for path, value in zip(fields, values, strict=True) if value is not _MISSING}
         for values in itertools.product(*domains)
     ]
-    trees = [predicate.tree for predicate in group]
-    sides = [(predicate, side) for predicate in group for side in predicate.alternatives]
-    answers = _answers(select, tried, [*trees, *(side for _, side in sides)], trial.now)
-    count = len(trees)
-    best = next((index for index, answer in enumerate(answers) if all(answer[:count])), None)
-    if best is None:
-        raise _Unsolved("no tried value meets it" if count == 1 else "no tried values meet it together with the others")
+    columns = _answers(select, tried, [predicate.tree for predicate in group], trial.now)
+    unknown: list[Unknown] = []
+    met: dict[Predicate, list[bool]] = {}
+    for predicate, column in zip(group, columns, strict=True):
+        if isinstance(column, str):
+            unknown.append(_unmet(predicate, column))
+        elif not any(column):
+            unknown.append(_unmet(predicate, "no tried value meets it"))
+        else:
+            met[predicate] = column
+    misses = [sum(not column[index] for column in met.values()) for index in range(len(tried))]
+    if not met or min(misses):
+        reason = "no tried values meet it together with the other conditions on its fields"
+        return {}, [], [*unknown, *(_unmet(predicate, reason) for predicate in met)]
+    best = misses.index(0)
 
     def nearest(indexes: list[int]) -> int | None:
         return min(indexes, key=lambda index: (_distance(tried[index], tried[best]), index), default=None)
 
     chosen: list[_Choice] = []
-    for place, predicate in enumerate(group):
-        missing = [index for index, answer in enumerate(answers) if not answer[place]]
-        fewest = min((sum(not met for met in answers[index][:count]) for index in missing), default=0)
-        index = nearest([item for item in missing if sum(not met for met in answers[item][:count]) == fewest])
-        also = () if index is None else tuple(
-            other.text for at, other in enumerate(group) if at != place and not answers[index][at]
-        )  # fmt: skip
-        chosen.append((predicate, None, None if index is None else _complete(tried[index], fields), also))
-    for place, (predicate, side) in enumerate(sides, count):
-        own = [at for at, (other, _) in enumerate(sides, count) if other is predicate and at != place]
-        only = [
-            index
-            for index, answer in enumerate(answers)
-            if all(answer[:count]) and answer[place] and not any(answer[at] for at in own)
-        ]
-        if best not in only:
-            index = nearest(only)
-            chosen.append((predicate, readable(side), None if index is None else _complete(tried[index], fields), ()))
-    return _complete(tried[best], fields), chosen
+    for predicate, column in met.items():
+        missing = [index for index, is_met in enumerate(column) if not is_met]
+        fewest = min((misses[index] for index in missing), default=0)
+        index = nearest([index for index in missing if misses[index] == fewest])
+        values = None if index is None else _complete(tried[index], fields)
+        others = (
+            [] if index is None else [other.text for other in met if other is not predicate and not met[other][index]]
+        )
+        chosen.append((predicate, None, values, tuple(others)))
+        sides = _answers(select, tried, predicate.alternatives, trial.now) if predicate.alternatives else []
+        for side, own in zip(predicate.alternatives, sides, strict=True):
+            only = [
+                index
+                for index, missed in enumerate(misses)
+                if not missed and own[index] is True and sum(other[index] is True for other in sides) == 1
+            ]
+            if best not in only:
+                index = nearest(only)
+                chosen.append(
+                    (predicate, readable(side), None if index is None else _complete(tried[index], fields), ())
+                )
+    return _complete(tried[best], fields), chosen, unknown
+
+
+def _unmet(predicate: Predicate, reason: str) -> Unknown:
+    return Unknown(clause=predicate.clause, text=predicate.text, reason=reason, is_unmet=True)
 
 
 def _complete(values: Values, fields: Sequence[FieldPath]) -> Values:
@@ -182,20 +203,28 @@ def _distance(values: Values, other: Values) -> int:
     return sum(values.get(path, _MISSING) != other.get(path, _MISSING) for path in {*values, *other})
 
 
-def _answers(select: FilteredSelect, tried: Sequence[Values], trees: Sequence[Tree], now: datetime) -> list[list[bool]]:
-    """Whether each row meets each condition, as the engine says. Raises _Unsolved with what the engine refuses."""
+def _answers(
+    select: FilteredSelect, tried: Sequence[Values], trees: Sequence[Tree], now: datetime
+) -> list[list[bool] | str]:
+    """For each condition, whether each row meets it; what the engine says where it refuses the condition."""
     rows = [FixtureRow(label="", values=values, misses=(), select=0) for values in tried]
-    key = _key(select)
+    source = f"FROM {select.table} AS {select.name} LIMIT 50000"
+    columns: list[list[bool] | str] = []
     with _engine(rows, now) as engine:
-        columns: list[dict[str, bool]] = []
         for tree in trees:
-            source = f"FROM {select.table} AS {select.name} LIMIT 50000"
             try:
-                answer = engine.run(f"SELECT toString({key}), if({readable(tree)}, 1, 0) {source}", {})
+                answer = engine.run(f"SELECT toString({_key(select)}), if({readable(tree)}, 1, 0) {source}", {})
             except QueryRefused as refused:
-                raise _Unsolved(f"the engine refuses it: {refused.message}") from None
-            columns.append({str(name): met == 1 for name, met in answer.results})
-    return [[column[_id_of(select.table, index)] for column in columns] for index in range(len(rows))]
+                columns.append(f"the engine refuses it: {_brief(refused)}")
+                continue
+            met = {str(name): value == 1 for name, value in answer.results}
+            columns.append([met[_id_of(select.table, index)] for index in range(len(rows))])
+    return columns
+
+
+def _brief(refused: QueryRefused) -> str:
+    """What was refused, without ClickHouse's copy of the query."""
+    return re.split(r": In scope|\. In query|In scope", refused.message)[0].strip(" :.")
 
 
 def _key(select: FilteredSelect) -> str:
@@ -210,7 +239,10 @@ def _domain(path: FieldPath, group: Sequence[Predicate], trial: _Trial) -> list[
     if path[-1] in _TIMES and path[0] != "properties" and len(path) < 3:
         times = [time for constant in constants if (time := _time(constant)) is not None]
         near = [time + shift for time in times for shift in _SHIFTS]
-        return _distinct([_iso(time) for time in (*near, *(trial.now - age for age in _AGES))])
+        numbers = [constant for constant in constants if type(constant) is int]
+        near += [time for start in (*near[:_FEW], trial.now) for time in _parts(start, numbers)] if numbers else []
+        tried = (*near, *(trial.now - age for age in _AGES))
+        return _distinct([_iso(time) for time in tried if 1971 <= time.year <= 2261])
     if path == ("person_id",):
         ids = [constant for constant in constants if isinstance(constant, str) and _is_uuid(constant)]
         return _distinct([*ids, str(uuid.UUID(int=7)), str(uuid.UUID(int=8))])
@@ -218,6 +250,16 @@ def _domain(path: FieldPath, group: Sequence[Predicate], trial: _Trial) -> list[
     if not values:
         values = ["a", "b", ""]
     return _distinct([value for value in values if value != ""] if path in _NEVER_EMPTY else [*values, _MISSING])
+
+
+def _parts(start: datetime, numbers: Sequence[int]) -> Iterator[datetime]:
+    """Times with one of the numbers as a part, such as the hour, and the days of a week."""
+    for number in numbers[:_FEW]:
+        for name in ("hour", "day", "month", "year"):
+            part: Any = {name: number}
+            with suppress(ValueError):
+                yield start.replace(**part)
+    yield from (start - timedelta(days=days) for days in range(1, 7))
 
 
 _NEVER_EMPTY: Final = (("event",), ("distinct_id",))
@@ -237,7 +279,8 @@ def _near(constant: Any, constants: Sequence[Any]) -> Iterator[Any]:  # noqa: AN
         time = _time(constant)
         shifted = [] if time is None else [_alike(time + shift, written) for shift in _SHIFTS]
         plain = (filled, bare, written) if "%" in written else (written,)
-        other = (f"{bare}x", f"x{bare}", bare.upper(), bare.lower(), "other")
+        literal = re.sub(r"\\(.)", r"\1", written.strip("^$"))  # of a regular expression, if it is one
+        other = (f"{bare}x", f"x{bare}", bare.upper(), bare.lower(), literal, "other")
         values = (*plain, *shifted, *(other if not few else other[:1]), "")
     yield from (value if isinstance(value, str) or not texts else json.dumps(value) for value in values)
 
@@ -286,9 +329,11 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 
 
 def _unproven(
-    sql: str, filtered: Sequence[FilteredSelect], rows: Sequence[FixtureRow], now: datetime
+    sql: str, filtered: Sequence[FilteredSelect], rows: Sequence[FixtureRow], now: datetime, *, is_whole: bool
 ) -> Iterator[Unknown]:
-    """What running the query over the rows does not confirm."""
+    """What running the query over the rows does not confirm. With conditions that are not understood (not `is_whole`),
+    its result is not judged.
+    """
     with _engine(rows, now) as engine:
         for number, select in enumerate(filtered):
             yield from _unproven_select(engine, select, number, rows)
@@ -296,9 +341,11 @@ def _unproven(
             whole = engine.run(sql, {}).results
         except QueryRefused as refused:
             yield Unknown(
-                clause=Clause.SELECT, text="the whole query", reason=f"the engine refuses it: {refused.message}"
+                clause=Clause.SELECT, text="the whole query", reason=f"the engine refuses it: {_brief(refused)}"
             )
             return
+    if not is_whole:
+        return
     misses = [row for row in rows if row.misses]
     with _engine(misses, now) as engine:
         if engine.run(sql, {}).results == whole:
@@ -314,7 +361,7 @@ def _unproven_select(
     try:
         found = {str(row[0]) for row in engine.run(f"SELECT toString({_key(select)}) {source}", {}).results}
     except QueryRefused as refused:
-        yield Unknown(clause=Clause.WHERE, text=where, reason=f"the engine refuses it: {refused.message}")
+        yield Unknown(clause=Clause.WHERE, text=where, reason=f"the engine refuses it: {_brief(refused)}")
         return
     for index, row in enumerate(rows):
         if row.select == number and (_id_of(select.table, index) in found) == bool(row.misses):
