@@ -121,11 +121,8 @@ def _filtered(select: Tree, predicates: Sequence[Predicate]) -> FilteredSelect:
     others: list[FieldPath] = []
     for _, part in clauses(select):
         for node, around in nodes_within(part):
-            try:
-                path = _field(node, select)
-            except NotUnderstood:
-                continue
-            if path is not None and path not in used:
+            path = _field(node, select)
+            if path is not None and path not in used and not any(_field(outer, select) for outer in around):
                 is_number = any(map(_computes, around))
                 (numbers if is_number else others).append(path)
     return FilteredSelect(
@@ -201,12 +198,12 @@ def _predicate(clause: Clause, text: str, condition: Tree, select: Tree) -> Pred
     for node, around in nodes_within(condition):
         if node["node"] in QUERIES:
             raise NotUnderstood("it contains a subquery")
-        if node["node"] == "Field" and _is_of_lambda(node, around):
-            continue
+        if (node["node"] == "Field" and _is_of_lambda(node, around)) or any(_field(outer, select) for outer in around):
+            continue  # a part of a field is none
         path = _field(node, select)
         if path is not None:
             fields.append(path)
-        elif node["node"] == "Field" and not any(_field(outer, select) for outer in around):
+        elif node["node"] == "Field":
             raise NotUnderstood(f"{readable(node)} cannot be given a value")
     if not fields:
         raise NotUnderstood("it depends on no column")
@@ -229,7 +226,7 @@ def _is_of_lambda(field: Tree, around: Sequence[Tree]) -> bool:
 
 
 def _field(node: Tree, select: Tree) -> FieldPath | None:
-    """The field that a node reads; None for other nodes, and for parts of a field. Raises NotUnderstood."""
+    """The field that a node reads; None for other nodes."""
     if node["node"] == "Field":
         return _canonical(tuple(map(str, node["chain"])), select)
     if node["node"] == "ArrayAccess":
