@@ -38,21 +38,34 @@ class NotUnderstood(ValueError):
     """The expression depends on something that no row of a table can be given."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedFields:
+    """`constants` are the values that a comparison contains, `expressions` its calls without a field, such as
+    `now() - INTERVAL 1 DAY`.
+    """
+
+    fields: tuple[FieldPath, ...]
+    constants: tuple[Any, ...]
+    expressions: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Predicate:
     """A condition of a clause that must hold together with all others.
 
-    `tree` is without aliases of the SELECT. `constants` are the values that it contains, `expressions` its calls
-    without a field, such as `now() - INTERVAL 1 DAY`. `alternatives` are the sides of an OR.
+    `tree` is without aliases of the SELECT. `comparisons` are its parts between AND, OR and NOT, `alternatives` the
+    sides of an OR.
     """
 
     clause: Clause
     text: str
     tree: Tree
-    fields: tuple[FieldPath, ...]
-    constants: tuple[Any, ...]
-    expressions: tuple[str, ...]
+    comparisons: tuple[ComparedFields, ...]
     alternatives: tuple[Tree, ...] = ()
+
+    @property
+    def fields(self) -> tuple[FieldPath, ...]:
+        return tuple(dict.fromkeys(path for part in self.comparisons for path in part.fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +207,38 @@ def without_aliases(condition: Tree, aliases: Mapping[str, Tree]) -> Tree:
 
 def _predicate(clause: Clause, text: str, condition: Tree, select: Tree) -> Predicate:
     """Raises NotUnderstood."""
+    comparisons = tuple(_comparison(part, select) for part in _compared_parts(condition))
+    if not any(part.fields for part in comparisons):
+        raise NotUnderstood("it depends on no column")
+    is_or = condition["node"] == "Or" or _is_call(condition, "or")
+    return Predicate(
+        clause=clause,
+        text=text,
+        tree=condition,
+        comparisons=comparisons,
+        alternatives=tuple(condition.get("exprs") or condition.get("args") or ()) if is_or else (),
+    )
+
+
+def _compared_parts(condition: Tree) -> Iterator[Tree]:
+    """The parts of a condition between AND, OR and NOT."""
+    waiting = [condition]
+    while waiting:
+        node = waiting.pop(0)
+        if node["node"] in ("And", "Or"):
+            waiting += node["exprs"]
+        elif node["node"] == "Not":
+            waiting.append(node["expr"])
+        elif any(_is_call(node, name) for name in ("and", "or", "not")):
+            waiting += node["args"]
+        else:
+            yield node
+
+
+def _comparison(part: Tree, select: Tree) -> ComparedFields:
+    """Raises NotUnderstood."""
     fields: list[FieldPath] = []
-    for node, around in nodes_within(condition):
+    for node, around in nodes_within(part):
         if node["node"] in QUERIES:
             raise NotUnderstood("it contains a subquery")
         if (node["node"] == "Field" and _is_of_lambda(node, around)) or any(_field(outer, select) for outer in around):
@@ -205,19 +248,8 @@ def _predicate(clause: Clause, text: str, condition: Tree, select: Tree) -> Pred
             fields.append(path)
         elif node["node"] == "Field":
             raise NotUnderstood(f"{readable(node)} cannot be given a value")
-    if not fields:
-        raise NotUnderstood("it depends on no column")
-    constants, expressions = _constants(condition)
-    is_or = condition["node"] == "Or" or _is_call(condition, "or")
-    return Predicate(
-        clause=clause,
-        text=text,
-        tree=condition,
-        fields=tuple(dict.fromkeys(fields)),
-        constants=constants,
-        expressions=expressions,
-        alternatives=tuple(condition.get("exprs") or condition.get("args") or ()) if is_or else (),
-    )
+    constants, expressions = _constants(part)
+    return ComparedFields(fields=tuple(dict.fromkeys(fields)), constants=constants, expressions=expressions)
 
 
 def _is_of_lambda(field: Tree, around: Sequence[Tree]) -> bool:
@@ -271,11 +303,11 @@ def _of_person(chain: Sequence[str]) -> FieldPath | None:
     return ("person", *chain) if is_property or list(chain) == ["created_at"] else None
 
 
-def _constants(condition: Tree) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-    """The values that a condition contains, and its largest calls without a field."""
+def _constants(comparison: Tree) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """The values that a comparison contains, and its largest calls without a field."""
     constants: list[Any] = []
     expressions: list[str] = []
-    waiting: list[object] = [condition]
+    waiting: list[object] = [comparison]
     while waiting:
         node = waiting.pop(0)
         if isinstance(node, list):

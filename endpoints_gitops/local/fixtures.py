@@ -39,7 +39,7 @@ type Values = Mapping[FieldPath, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Trial:
+class _KnownValues:
     """The time of `now()`, and the values of expressions without fields."""
 
     now: datetime
@@ -72,14 +72,15 @@ def make_fixture(sql: str, now: datetime) -> Fixture:
     filtered, unknown = conditions(tree)
     found: list[Unknown] = list(unknown)
     rows: list[FixtureRow] = []
-    expressions = [text for select in filtered for item in select.predicates for text in item.expressions]
-    trial = _Trial(now=now, computed=_computed(expressions, now))
+    comparisons = [part for select in filtered for predicate in select.predicates for part in predicate.comparisons]
+    expressions = [text for part in comparisons for text in part.expressions]
+    known = _KnownValues(now=now, computed=_computed(expressions, now))
     if not filtered and not found:
         reason = "it reads neither events nor persons by itself"
         found.append(Unknown(clause=Clause.FROM, text="the whole query", reason=reason))
     understood: list[FilteredSelect] = []
     for number, select in enumerate(filtered):
-        made, refused = _rows_of(select, number, trial)
+        made, refused = _rows_of(select, number, known)
         rows += made
         found += refused
         texts = {(unknown.clause, unknown.text) for unknown in refused if unknown.is_unmet}
@@ -95,14 +96,14 @@ def make_fixture(sql: str, now: datetime) -> Fixture:
     )
 
 
-def _rows_of(select: FilteredSelect, number: int, trial: _Trial) -> tuple[list[FixtureRow], list[Unknown]]:
+def _rows_of(select: FilteredSelect, number: int, known: _KnownValues) -> tuple[list[FixtureRow], list[Unknown]]:
     """The hit of a SELECT, one for each side of an OR, and a miss for each condition."""
     others = dict.fromkeys(select.others, "a") | dict.fromkeys(select.numbers, 1)
     hit: dict[FieldPath, Any] = {path: value for path, value in others.items() if "properties" in path}
     unknown: list[Unknown] = []
     chosen: list[_Choice] = []
     for group in _connected(select.predicates):
-        best, choices, refused = _solved(group, select, trial)
+        best, choices, refused = _solved(group, select, known)
         hit |= best
         chosen += choices
         unknown += refused
@@ -135,11 +136,11 @@ def _connected(predicates: Sequence[Predicate]) -> list[list[Predicate]]:
 
 
 def _solved(
-    group: Sequence[Predicate], select: FilteredSelect, trial: _Trial
+    group: Sequence[Predicate], select: FilteredSelect, known: _KnownValues
 ) -> tuple[Values, list[_Choice], list[Unknown]]:
     """The values of a hit, what to add to it, and the conditions that no tried value meets."""
     fields = tuple(dict.fromkeys(path for predicate in group for path in predicate.fields))
-    domains = [_domain(path, group, trial) for path in fields]
+    domains = [_domain(path, group, known) for path in fields]
     if math.prod(map(len, domains)) > MOST_COMBINATIONS:
         reason = f"the conditions on its fields need more than {MOST_COMBINATIONS:,} rows to try"
         return {}, [], [_unmet(predicate, reason) for predicate in group]
@@ -147,7 +148,7 @@ def _solved(
         {path: value for path, value in zip(fields, values, strict=True) if value is not _MISSING}
         for values in itertools.product(*domains)
     ]
-    columns = _answers(select, tried, [predicate.tree for predicate in group], trial.now)
+    columns = _answers(select, tried, [predicate.tree for predicate in group], known.now)
     unknown: list[Unknown] = []
     met: dict[Predicate, list[bool]] = {}
     for predicate, column in zip(group, columns, strict=True):
@@ -176,7 +177,7 @@ def _solved(
             [] if index is None else [other.text for other in met if other is not predicate and not met[other][index]]
         )
         chosen.append((predicate, None, values, tuple(others)))
-        sides = _answers(select, tried, predicate.alternatives, trial.now) if predicate.alternatives else []
+        sides = _answers(select, tried, predicate.alternatives, known.now) if predicate.alternatives else []
         for side, own in zip(predicate.alternatives, sides, strict=True):
             only = [
                 index
@@ -231,17 +232,17 @@ def _key(select: FilteredSelect) -> str:
     return f"{select.name}.{'uuid' if select.table == 'events' else 'id'}"
 
 
-def _domain(path: FieldPath, group: Sequence[Predicate], trial: _Trial) -> list[Any]:
-    """The values to try for a field: near the constants of the conditions that use it."""
-    about = [predicate for predicate in group if path in predicate.fields]
-    constants = [constant for predicate in about for constant in predicate.constants]
-    constants += [value for predicate in about for text in predicate.expressions for value in trial.computed[text]]
+def _domain(path: FieldPath, group: Sequence[Predicate], known: _KnownValues) -> list[Any]:
+    """The values to try for a field: near the constants that it is compared with."""
+    about = [part for predicate in group for part in predicate.comparisons if path in part.fields]
+    constants = [constant for part in about for constant in part.constants]
+    constants += [value for part in about for text in part.expressions for value in known.computed[text]]
     if path[-1] in _TIMES and path[0] != "properties" and len(path) < 3:
         times = [time for constant in constants if (time := _time(constant)) is not None]
         near = [time + shift for time in times for shift in _SHIFTS]
         numbers = [constant for constant in constants if type(constant) is int]
-        near += [time for start in (*near[:_FEW], trial.now) for time in _parts(start, numbers)] if numbers else []
-        tried = (*near, *(trial.now - age for age in _AGES))
+        near += [time for start in (*near[:_FEW], known.now) for time in _parts(start, numbers)] if numbers else []
+        tried = (*near, *(known.now - age for age in _AGES))
         return _distinct([_iso(time) for time in tried if 1971 <= time.year <= 2261])
     if path == ("person_id",):
         ids = [constant for constant in constants if isinstance(constant, str) and _is_uuid(constant)]

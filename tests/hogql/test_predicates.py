@@ -66,8 +66,20 @@ def test_constants_and_expressions() -> None:
         "SELECT 1 FROM events WHERE properties.n IN (1, 2) AND timestamp > now() - INTERVAL 3 DAY AND event IS NOT NULL"
     )
     (select,), _ = conditions(parse(sql))
-    assert [item.constants for item in select.predicates] == [(1, 2), (), ()]
-    assert [item.expressions for item in select.predicates] == [(), ("now() - toIntervalDay(3)",), ()]
+    comparisons = [part for item in select.predicates for part in item.comparisons]
+    assert [part.constants for part in comparisons] == [(1, 2), (), ()]
+    assert [part.expressions for part in comparisons] == [(), ("now() - toIntervalDay(3)",), ()]
+
+
+def test_a_constant_belongs_to_the_fields_that_are_compared_with_it() -> None:
+    (select,), _ = conditions(
+        parse("SELECT 1 FROM events WHERE NOT (event = 'a' OR properties.n > 3 AND not(event = 'b'))")
+    )
+    assert [(part.fields, part.constants) for part in select.predicates[0].comparisons] == [
+        ((("event",),), ("a",)),
+        ((("properties", "n"),), (3,)),
+        ((("event",),), ("b",)),
+    ]
 
 
 def test_sides_of_an_or() -> None:
