@@ -143,7 +143,9 @@ class Reports:
     def _invocation(self, console: Console) -> Invocation:
         from endpoints_gitops.reports import Invocation
 
-        return Invocation(options=console.repeated, again=Command(*_without_reports(self._words)))
+        folder = _from_root(".")
+        options = {**({"in": folder} if folder != "." else {}), **console.repeated}
+        return Invocation(options=options, again=Command(*_without_reports(self._words)))
 
     def _file(self, text: str) -> _ReportFile:
         """The file that `FORMAT=FILE` means. Raises UsageError."""

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -22,15 +22,18 @@ from endpoints_gitops.workspace.git import default_branch, repository
 GITHUB: Final = "github"
 GITLAB: Final = "gitlab"
 _TOOL: Final = f"uvx --python 3.12 endpoints-gitops@{__version__}"
-GITLAB_JOBS: Final = ".gitlab/endpoints.yml"
+_JOBS: Final = ".gitlab/endpoints__OTHER__.yml"
+_WORKFLOW: Final = ".github/workflows/endpoints-{}__OTHER__.yml"
+_OTHER: Final = "__OTHER__"
+"""Where names and files of a second project of the same repository differ."""
 _GITLAB: Final = ".gitlab-ci.yml"
 _GITLAB_REPORTS: Final = {
     "__QUALITY__": "endpoints-quality.json",
     "__JUNIT__": "endpoints-junit.xml",
     "__GATE__": "endpoints-gate.xml",
 }
-_INCLUDE: Final = f"include:\n  - local: {GITLAB_JOBS}\n"
 _KEY: Final = "POSTHOG_API_KEY"
+_ANY_FOLDER: Final = re.compile(r'(?m)^    (?:working-directory: |- "cd )')
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./-]+")
 
 
@@ -54,7 +57,8 @@ class _CiVariable:
 def write_ci_files(platform: str, top: Path, configuration: Configuration, *, has_definitions: bool) -> list[CiFile]:
     """Write what is missing below the top of the work tree.
 
-    With definitions these are review, push and drift; where endpoints are used, also the gate.
+    With definitions these are review, push and drift; where endpoints are used, also the gate. Where the repository has
+    those of another folder, the names get a suffix.
     """
     subfolder = os.path.relpath(configuration.folder, top)
     variables = tuple(_variables(configuration))
@@ -62,17 +66,33 @@ def write_ci_files(platform: str, top: Path, configuration: Configuration, *, ha
     names = ["review", "push", "drift"] if has_definitions else []
     names += ["gate"] if any(environment.uses for environment in settings) else []
     if platform == GITLAB:
-        jobs = _gitlab(subfolder, variables, names)
-        return [_write(top, GITLAB_JOBS, jobs), _write(top, _GITLAB, _INCLUDE)]
-    repo = repository(top)
-    branch = (default_branch(repo) if repo else None) or "main"
-    texts = {name: _github(name, subfolder, variables, branch.removeprefix("origin/")) for name in names}
-    return [_write(top, f".github/workflows/endpoints-{name}.yml", text) for name, text in texts.items()]
+        folder, texts = _cd(subfolder), {_JOBS: _gitlab(subfolder, variables, names)}
+    else:
+        repo = repository(top)
+        branch = ((default_branch(repo) if repo else None) or "main").removeprefix("origin/")
+        folder = _defaults(subfolder)
+        texts = {_WORKFLOW.format(name): _github(name, subfolder, variables, branch) for name in names}
+    is_other = any(_is_of_another_folder(top / path.replace(_OTHER, ""), folder) for path in texts)
+    suffix = f"-{re.sub('[^A-Za-z0-9]+', '-', subfolder).strip('-') or 'top'}" if is_other else ""
+    written = [_write(top, path.replace(_OTHER, suffix), text.replace(_OTHER, suffix)) for path, text in texts.items()]
+    if platform == GITLAB:
+        local = written[0].path.relative_to(top).as_posix()
+        written.append(_write(top, _GITLAB, f"include:\n  - local: {local}\n"))
+    return written
 
 
-def is_included(top: Path) -> bool:
-    """Whether `.gitlab-ci.yml` names our jobs."""
-    return GITLAB_JOBS.encode() in read_regular_file(top / _GITLAB)
+def _is_of_another_folder(path: Path, folder: str) -> bool:
+    """Whether a file of CI exists, and its jobs run in another folder than that of these lines."""
+    if not path.is_file():
+        return False
+    text = read_regular_file(path).decode("utf-8", "replace")
+    return folder not in text if folder else _ANY_FOLDER.search(text) is not None
+
+
+def missing_include(top: Path, files: Iterable[CiFile]) -> str | None:
+    """The file of jobs that `.gitlab-ci.yml` does not name; None if it names it."""
+    jobs = next(file.path for file in files).relative_to(top).as_posix()
+    return None if jobs.encode() in read_regular_file(top / _GITLAB) else jobs
 
 
 def secret_names(configuration: Configuration) -> tuple[str, ...]:
@@ -108,10 +128,24 @@ def _is_posthog(host: str) -> bool:
 
 def _github(name: str, subfolder: str, variables: tuple[_CiVariable, ...], branch: str) -> str:
     text = _template(f"github-{name}.yml")
-    folder = "" if subfolder == "." else f"defaults:\n  run:\n    working-directory: {json.dumps(subfolder)}\n"
     lines = "".join(f"          {variable.name}: {_github_value(variable)}\n" for variable in variables)
-    replaced = {"__DEFAULTS__": folder, "__TOOL__": _TOOL, "__BRANCH__": _yaml(branch), "__ENV__\n": lines}
+    replaced = {
+        "__DEFAULTS__": _defaults(subfolder),
+        "__TOOL__": _TOOL,
+        "__BRANCH__": _yaml(branch),
+        "__ENV__\n": lines,
+    }
     return _filled(text, replaced)
+
+
+def _defaults(subfolder: str) -> str:
+    """The lines of a workflow that make it run in the folder of the project."""
+    return "" if subfolder == "." else f"defaults:\n  run:\n    working-directory: {json.dumps(subfolder)}\n"
+
+
+def _cd(subfolder: str) -> str:
+    """The line of a job that makes it run in the folder of the project."""
+    return "" if subfolder == "." else f"    - {json.dumps(f'cd {shlex.quote(subfolder)}')}\n"
 
 
 def _github_value(variable: _CiVariable) -> str:
@@ -123,11 +157,10 @@ def _github_value(variable: _CiVariable) -> str:
 def _gitlab(subfolder: str, variables: tuple[_CiVariable, ...], names: list[str]) -> str:
     """GitLab passes the variables of the project by itself; only values are written here."""
     head, *jobs = re.split(r"(?m)^(?=endpoints )", _template("gitlab.yml"))
-    wanted = [job for job in jobs if job.split(":")[0].removeprefix("endpoints ") in names]
+    wanted = [job for job in jobs if job.partition(_OTHER)[0].removeprefix("endpoints ") in names]
     lines = "".join(f"    {entry.name}: {_yaml(entry.value)}\n" for entry in variables if entry.value is not None)
     names_there = " and ".join(entry.name for entry in variables if entry.value is None)
-    folder = "" if subfolder == "." else f"    - {json.dumps(f'cd {shlex.quote(subfolder)}')}\n"
-    replaced = {"__ENV__\n": lines, "__CD__": folder, "__TOOL__": _TOOL, "__NAMES__": names_there}
+    replaced = {"__ENV__\n": lines, "__CD__": _cd(subfolder), "__TOOL__": _TOOL, "__NAMES__": names_there}
     for mark, name in _GITLAB_REPORTS.items():
         replaced[mark] = _yaml(os.path.normpath(f"{subfolder}/{name}"))
     return _filled(head + "".join(wanted), replaced)

@@ -23,8 +23,8 @@ FORMATS: Final = ("text", "json", "markdown", "github", "sarif", "junit", "gitla
 class Invocation:
     """The command line that a report comes from.
 
-    `options` tell reports of one command from each other, such as `--env prod`. `again` shows the whole report on the
-    screen.
+    `options` tell reports of one command from each other: `--env prod`, or `in`, its folder in the repository. `again`
+    shows the whole report on the screen.
     """
 
     options: Options = field(default_factory=dict)

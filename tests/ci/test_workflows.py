@@ -269,6 +269,40 @@ def test_a_subfolder_with_any_key_source(make_checkout, run, actionlint, kind):
     assert jobs["endpoints review"]["artifacts"]["reports"]["codequality"] == "an app/endpoints-quality.json"
 
 
+def test_each_project_of_a_repository_has_its_own_workflows(make_checkout, run, actionlint):
+    """Names, groups and caches differ, so that the runs of two projects neither cancel nor replace each other."""
+    checkout = make_checkout()
+    for place in (".", "an app", "an app/in it"):
+        folder = checkout.top / place
+        (folder / "endpoints").mkdir(parents=True, exist_ok=True)
+        (folder / "endpoints.toml").write_text(
+            '[environments.prod]\nproject_id = 1\nkey = "env:K"\nuses = {one = "*"}\n'
+        )
+    for place in ("an app", ".", "an app/in it", "an app", ".", "an app/in it"):
+        for platform in ("github", "gitlab"):
+            assert run(checkout.top / place, "endpoints-gitops", "init", "--ci", platform).code == 0
+    assert lint(actionlint, checkout.top) == ""
+    workflows = {path.stem: load(path) for path in (checkout.top / ".github" / "workflows").iterdir()}
+    folders = [flow.get("defaults", {}).get("run", {}).get("working-directory", ".") for flow in workflows.values()]
+    assert {folder: folders.count(folder) for folder in folders} == {".": 4, "an app": 4, "an app/in it": 4}
+    assert len({flow["name"] for flow in workflows.values()}) == 12
+    groups = [flow["concurrency"]["group"] for flow in workflows.values() if "concurrency" in flow]
+    assert len(set(groups)) == len(groups) == 9
+    keys = [
+        str(step["with"]["restore-keys"])
+        for flow in workflows.values()
+        for job in flow["jobs"].values()
+        for step in job["steps"]
+        if "restore-keys" in step.get("with", {})
+    ]
+    assert len(keys) == 3
+    assert [(a, b) for a in keys for b in keys if a != b and a.startswith(b)] == [], "one cache is found as another's"
+    files = sorted((checkout.top / ".gitlab").iterdir())
+    jobs = [name for path in files for name in load(path)]
+    assert len(files) == 3
+    assert len(set(jobs)) == len(jobs) == 15
+
+
 def test_gitlab_jobs(runner, server):
     top = runner.checkout.top
     ended = runner.run(top, "endpoints-gitops", "init", "--ci", "gitlab")

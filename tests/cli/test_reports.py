@@ -167,6 +167,23 @@ def test_a_marker_names_the_environment(cli, checkout):
     assert first == "<!-- endpoints-gitops check env=test -->"
 
 
+def test_projects_of_one_repository_have_reports_of_their_own(cli, checkout):
+    """Two projects are reviewed on one pull request: neither comment nor upload replaces that of the other."""
+    (checkout.top / "shop").mkdir()
+    (checkout.top / "shop" / "endpoints").mkdir()
+    (checkout.top / "shop" / "endpoints.toml").write_text("[environments.prod]\nproject_id = 1\n")
+    shown = {}
+    for folder in (".", "shop"):
+        where = checkout.top / folder
+        comment = cli("check", "--format", "markdown", cwd=where).out.partition("\n")[0]
+        log = cli("check", "--format", "sarif", cwd=where).json
+        shown[folder] = comment, log["runs"][0]["automationDetails"]["id"]
+    assert shown == {
+        ".": ("<!-- endpoints-gitops check -->", "endpoints-gitops/check/"),
+        "shop": ("<!-- endpoints-gitops check in=shop -->", "endpoints-gitops/check/in/shop/"),
+    }
+
+
 def test_what_is_left_out_is_shown_by_the_same_command_without_reports(cli, checkout):
     checkout.write({f"e{number}.yaml": "name: x\n" + "qury: 1\n" * 9 for number in range(900)})
     ran = cli("check", "--env", "test", "--report", "json=found.json", "--format", "markdown")

@@ -139,15 +139,16 @@ def _fill(context: CommandContext, done: _InitReport) -> Outcome | None:
 
 def _write_ci_files(context: CommandContext, done: _InitReport) -> None:
     """Write the files of --ci, and say which secrets they need."""
-    from endpoints_gitops.operations.ci_files import GITLAB, GITLAB_JOBS, is_included, secret_names, write_ci_files
+    from endpoints_gitops.operations.ci_files import GITLAB, missing_include, secret_names, write_ci_files
     from endpoints_gitops.workspace.files import checkout
 
     configuration, platform = context.configuration, context.arguments.ci
     top = checkout(configuration.folder)
-    for file in write_ci_files(platform, top, configuration, has_definitions=context.folder.is_dir()):
+    files = write_ci_files(platform, top, configuration, has_definitions=context.folder.is_dir())
+    for file in files:
         (done.wrote if file.is_written else done.kept)(file.path)
-    if platform == GITLAB and not is_included(top):
-        done.next += [f"add `include: [{{local: {GITLAB_JOBS}}}]` to .gitlab-ci.yml"]
+    if platform == GITLAB and (jobs := missing_include(top, files)):
+        done.next += [f"add `include: [{{local: {jobs}}}]` to .gitlab-ci.yml"]
     names = ", ".join(secret_names(configuration))
     done.next += [f"set {names} in the settings of the project on {_PLATFORMS[platform]}"]
 
