@@ -21,7 +21,8 @@ from endpoints_gitops.local import api_document, keys, materialization
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refused
 from endpoints_gitops.local.control import ControlRoutes
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large
+from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable
+from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large, unavailable
 from endpoints_gitops.local.fault_layer import Connections, FaultLayer
 from endpoints_gitops.local.own_site import OwnSite
 from endpoints_gitops.local.routes import endpoints, query, running, variables, who
@@ -130,6 +131,8 @@ class ResourceApp:
             return _response(self._answer(incoming))
         except RequestRefused as refusal:
             return _response(refused(refusal))
+        except ClickHouseUnavailable as error:
+            return _response(refused(unavailable(error.message)))
         except Exception:
             _LOG.exception("%s %s", incoming.method, incoming.path)
             return _response(refused(broken()))

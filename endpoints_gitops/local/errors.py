@@ -85,5 +85,10 @@ def throttled(seconds: int) -> RequestRefused:
     return RequestRefused(429, envelope("throttled_error", "throttled", detail), {"Retry-After": str(seconds)})
 
 
+def unavailable(detail: str) -> RequestRefused:
+    """A 503: ClickHouse does not answer."""
+    return RequestRefused(503, envelope("server_error", "database_unavailable", detail), {"Retry-After": "1"})
+
+
 def broken(detail: str = "A server error occurred.") -> RequestRefused:
     return RequestRefused(500, envelope("server_error", "error", detail))

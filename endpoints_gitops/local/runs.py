@@ -16,8 +16,8 @@ from endpoints_gitops.local.answers import iso, zulu
 from endpoints_gitops.local.bodies import DashboardFilter, RunRequest, run_request
 from endpoints_gitops.local.call import Incoming, RouteCall, integer
 from endpoints_gitops.local.deployment import Deployment, EngineRows
-from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid
+from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable, QueryRefused
+from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid, unavailable
 from endpoints_gitops.local.insights.computed import ComputedInsight, computed, with_filters
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.local.insights.sql_filters import sql_of
@@ -100,6 +100,8 @@ def answered(deployment: Deployment, run: EndpointRun) -> tuple[EndpointRun, dic
         return run, _answer(deployment, run)
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
+    except ClickHouseUnavailable as error:
+        raise unavailable(error.message) from None
 
 
 def _answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:

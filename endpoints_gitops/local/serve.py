@@ -41,6 +41,7 @@ from endpoints_gitops.local.store import Project, Store
 from endpoints_gitops.local.web_page import page_url
 
 if TYPE_CHECKING:
+    from endpoints_gitops.local.engine.clickhouse_url import ClickHouseUrl
     from endpoints_gitops.local.faults import Faults, RequestLog
 
 LOOPBACK: Final = "127.0.0.1"
@@ -115,6 +116,7 @@ def running_server(
     now: datetime | None = None,
     definitions: Path | None = None,
     engine: QueryEngine | None = None,
+    clickhouse: ClickHouseUrl | None = None,
     clock: Callable[[], datetime] = wall_clock,
     build_seconds: float = 0.0,
     limits: Limits | None = None,
@@ -130,7 +132,9 @@ def running_server(
     """
     with ExitStack() as stack:
         if engine is None:
-            engine = LazyEngine(_opener(sample=sample, data=data, now=now, project=project), project)
+            engine = LazyEngine(
+                _opener(sample=sample, data=data, now=now, project=project, clickhouse=clickhouse), project
+            )
             stack.callback(engine.close)
         deployment = Deployment(
             store=_store(stack, state),
@@ -165,16 +169,19 @@ def serve(
     build_seconds: float = 0.0,
     builds_fail: bool = False,
     project: Path | None = None,
+    clickhouse: ClickHouseUrl | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. A single line with URL and keys is written to `announce`. A table is built in
     `build_seconds`; with `builds_fail` every build fails. `project` is the file with the settings of the project."""
     with ExitStack() as stack:
         stack.callback(resume_parsing)  # last: the process can continue
         settings = UNKNOWN_PROJECT if project is None else read_project(project, now)
-        engine = LazyEngine(_opener(sample=sample, data=data, now=now, project=settings), settings)
+        opener = _opener(sample=sample, data=data, now=now, project=settings, clickhouse=clickhouse)
+        engine = LazyEngine(opener, settings)
         stack.callback(engine.close)
-        if data or project:
-            engine.open()  # report mistakes in files now, not with the first query
+        if data or project or clickhouse is not None:
+            with _interrupted_by_sigterm():
+                engine.open()  # report mistakes in files and a missing server now, not with the first query
         deployment = Deployment(
             store=_store(stack, state),
             engine=engine,
@@ -245,12 +252,17 @@ class _UvicornServer(uvicorn.Server):
 
 
 def _opener(
-    *, sample: bool, data: Sequence[Path], now: datetime | None, project: ProjectData
+    *,
+    sample: bool,
+    data: Sequence[Path],
+    now: datetime | None,
+    project: ProjectData,
+    clickhouse: ClickHouseUrl | None,
 ) -> Callable[[], QueryEngine]:
     def open_engine() -> QueryEngine:
         from endpoints_gitops.local.engine.engine import Engine
 
-        return Engine.open(sample=sample, data=data, now=now, project=project)
+        return Engine.open(sample=sample, data=data, now=now, project=project, clickhouse=clickhouse)
 
     return open_engine
 
@@ -323,6 +335,16 @@ def _announce(stream: TextIO, running: RunningServer) -> None:
     announced = {name: getattr(running, name) for name in names}
     stream.write(json.dumps(announced | {"page": page_url(running.url, running.readonly_key)}) + "\n")
     stream.flush()
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does, so that the database on a server is dropped."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

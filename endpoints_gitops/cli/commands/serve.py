@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a YAML file with settings of the project: time zone, week start, test accounts, "
         "path cleaning, actions, cohorts",
     )  # fmt: skip
+    parser.add_argument(
+        "--clickhouse", metavar="URL",
+        help="run queries on this server, in a database of their own: http(s)://user@host:port/?cluster=NAME "
+        "(the password in ENDPOINTS_GITOPS_CLICKHOUSE_PASSWORD)",
+    )  # fmt: skip
     parser.add_argument("--now", metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)")
     parser.add_argument(
         "--materialize", type=_building, default=0.0, metavar="HOW",
@@ -54,7 +60,10 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Serve until interrupted. The only line on stdout has the address and the keys, in every format."""
     from endpoints_gitops.local.extra import refuse_without_extra
 
-    refuse_without_extra()
+    refuse_without_extra(clickhouse=arguments.clickhouse is not None)
+    from endpoints_gitops.local.engine.clickhouse_url import parse_clickhouse_url
+
+    clickhouse = None if arguments.clickhouse is None else parse_clickhouse_url(arguments.clickhouse, os.environ)
     _refuse_combinations(arguments)
     from endpoints_gitops.local.serve import serve
 
@@ -73,6 +82,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             build_seconds=arguments.materialize or 0.0,
             builds_fail=arguments.materialize is None,
             project=arguments.project,
+            clickhouse=clickhouse,
         )
     raise SystemExit(0)  # an outcome would be a second object on stdout with --format json
 

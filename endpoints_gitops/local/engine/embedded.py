@@ -45,7 +45,7 @@ class EmbeddedSession(ClickHouseSession):
         self._idle: list[Any] = [self._prepared(connection)]
 
     @property
-    def files(self) -> ClickHouseSession:
+    def files(self) -> EmbeddedSession:
         return self
 
     def execute(self, sql: str, answer_format: str = "TSVRaw") -> str:
@@ -71,6 +71,7 @@ class EmbeddedSession(ClickHouseSession):
             answer.set_exception(error)
 
     def stream(self, sql: str, answer_format: str) -> Iterator[bytes]:
+        """The answer of a query in parts of whole rows. Raises QueryRefused with ClickHouse's reason."""
         with self._connection() as connection:
             try:
                 for part in connection.send_query(sql, answer_format):

@@ -16,7 +16,7 @@ from endpoints_gitops.hogql.syntax_tree import fold, nodes
 from endpoints_gitops.hogql.tables import Table
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine import calls, expressions, fields, select
-from endpoints_gitops.local.engine.embedded import EmbeddedSession
+from endpoints_gitops.local.engine.clickhouse_url import ClickHouseUrl
 from endpoints_gitops.local.engine.hog_expressions import value_of
 from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
@@ -194,13 +194,16 @@ class Engine:
         data: Sequence[Path] = (),
         now: datetime | None = None,
         project: ProjectData = UNKNOWN_PROJECT,
+        clickhouse: ClickHouseUrl | None = None,
     ) -> Self:
         """An engine with the sample product, with tables from files, or with empty tables.
 
-        `now` stops the clock of queries, `project` has the settings of the project. Raises InvalidInput with every
-        mistake in the files, and QueryRefused for a cohort whose members ClickHouse cannot select.
+        `now` stops the clock of queries, `project` has the settings of the project. Queries run in this process, or
+        else on the server `clickhouse`. Raises InvalidInput with every mistake in the files, QueryRefused for a cohort
+        whose members ClickHouse cannot select, and CouldNotFindOut, CredentialsError or UsageError for a server that
+        cannot be used.
         """
-        session = EmbeddedSession()
+        session = _session(clickhouse)
         try:
             tables = stored_tables(session, sample=sample, files=data, now=now, zone=project.timezone)
             engine = cls(session, tables, now, project)
@@ -271,6 +274,16 @@ class Engine:
 
     def __exit__(self, *_raised: object) -> None:
         self.close()
+
+
+def _session(clickhouse: ClickHouseUrl | None) -> ClickHouseSession:
+    if clickhouse is None:
+        from endpoints_gitops.local.engine.embedded import EmbeddedSession
+
+        return EmbeddedSession()
+    from endpoints_gitops.local.engine.remote import RemoteSession
+
+    return RemoteSession(clickhouse)
 
 
 def _parsed(sql: str) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
+from endpoints_gitops.errors import CouldNotFindOut
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParseFailure
 
 ErrorType = Literal["validation_error", "server_error"]
@@ -29,6 +30,12 @@ _FIXED: Final = {
     258: "Mismatched number of columns in UNION ALL.",
 }
 _TOO_LARGE_TEXT: Final = "Max query size exceeded"
+
+
+class ClickHouseUnavailable(CouldNotFindOut):
+    """ClickHouse does not answer, whatever the query is."""
+
+    code = "clickhouse.unavailable"
 
 
 class QueryRefused(ValueError):

@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from endpoints_gitops.contract.clickhouse import ClickHouseType, parse_type
 from endpoints_gitops.local.engine.literals import identifier
+from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable
+
+if TYPE_CHECKING:
+    from endpoints_gitops.local.engine.embedded import EmbeddedSession
 
 type Convert = Callable[[Any], Any]
 
@@ -151,12 +155,8 @@ class ClickHouseSession(ABC):
 
     @property
     @abstractmethod
-    def files(self) -> ClickHouseSession:
-        """The session that reads files of this machine: an embedded one."""
-
-    @abstractmethod
-    def stream(self, sql: str, answer_format: str) -> Iterator[bytes]:
-        """The answer of a query in parts of whole rows. Raises QueryRefused."""
+    def files(self) -> EmbeddedSession:
+        """The session that reads files of this machine. Raises UsageError if there is none."""
 
     @abstractmethod
     def restrict(self) -> None:
@@ -186,7 +186,11 @@ class ClickHouseSession(ABC):
 
     def ask(self, sql: str) -> RawAnswer:
         """Execute a query and return its answer. Raises QueryRefused with ClickHouse's reason."""
-        answer = json.loads(self.execute(sql, "JSONCompact"))
+        written = self.execute(sql, "JSONCompact")
+        try:
+            answer = json.loads(written)
+        except ValueError:  # a proxy before a server can answer anything
+            raise ClickHouseUnavailable(f"an answer of ClickHouse is not JSON: {written[:100]!r}") from None
         meta = answer["meta"]
         return RawAnswer(
             names=[str(column["name"]) for column in meta],

@@ -160,6 +160,7 @@ def _with(node: dict[str, Any], place: tuple[Any, ...], value: Any) -> dict[str,
     return changed  # type: ignore[no-any-return]
 
 
+@pytest.mark.parametrize("few", ["embedded"], indirect=True, scope="session")  # thousands of queries
 @pytest.mark.parametrize("node", NODES, ids=[f"{index} {node['kind']}" for index, node in enumerate(NODES)])
 def test_the_nodes_are_computed(few: Engine, node: dict[str, Any]) -> None:
     assert validate(node) == []
@@ -167,6 +168,7 @@ def test_the_nodes_are_computed(few: Engine, node: dict[str, Any]) -> None:
     assert isinstance(computed(few, node).results, dict if is_times else list)
 
 
+@pytest.mark.parametrize("few", ["embedded"], indirect=True, scope="session")  # thousands of queries
 @pytest.mark.parametrize("node", NODES, ids=[f"{index} {node['kind']}" for index, node in enumerate(NODES)])
 def test_odd_values(few: Engine, node: dict[str, Any]) -> None:
     tried, refusals = 0, []
