@@ -22,6 +22,7 @@ NAMES = (
     "requests",
     "writes",
     "review",
+    "serving",
 )
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from benchmarks.measure import Measure
-from benchmarks.project import ours
+from benchmarks.measure import Measure, by_turns
+from benchmarks.project import served
 from endpoints_gitops import Endpoints
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
@@ -31,29 +27,17 @@ _SQL = "SELECT number AS n, concat('plan ', toString(number)) AS plan FROM numbe
 
 
 def measures() -> Iterator[Measure]:
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, _served(Path(folder)) as server:
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, served("--sample") as server:
+        os.environ["ENDPOINTS_GITOPS_STATE"] = str(Path(folder) / "state")
         endpoints = pinned_client(server["url"], server["project_id"], server["key"], Path(folder))
-        bare, pinned = _by_turns(_bare(server), lambda: endpoints.run("plans", least=0)[0].n)
+        bare, pinned = by_turns(_bare(server), lambda: endpoints.run("plans", least=0)[0].n, CALLS)
         note = f"median of {CALLS} calls by turns; the bare call takes {bare:.2g} ms"
         yield Measure(
             what="a pinned call, beyond the bare HTTP call", value=pinned - bare, unit="ms", limit=0.3, note=note
         )
-    nothing, imported = _by_turns(_start("pass"), _start("from endpoints_gitops import Endpoints"), STARTS)
+    nothing, imported = by_turns(_start("pass"), _start("from endpoints_gitops import Endpoints"), STARTS)
     what = "`from endpoints_gitops import Endpoints`, beyond a bare start"
     yield Measure(what=what, value=imported - nothing, unit="ms", limit=30)
-
-
-@contextmanager
-def _served(folder: Path) -> Iterator[dict[str, Any]]:
-    """A server in a process of its own, so that it takes no turns with the caller."""
-    os.environ["ENDPOINTS_GITOPS_STATE"] = str(folder / "state")
-    command = ours("serve", "--port", "0", "--sample")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield json.loads(process.stdout.readline())
-        finally:
-            process.terminate()
 
 
 def _bare(server: dict[str, Any]) -> Callable[[], object]:
@@ -88,15 +72,3 @@ def pinned_client(host: str, project_id: int, key: str, folder: Path) -> Endpoin
 
 def _start(program: str) -> Callable[[], object]:
     return lambda: subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def _by_turns(first: Callable[[], object], second: Callable[[], object], times: int = CALLS) -> tuple[float, float]:
-    """The median milliseconds of both, each asked once before anything counts."""
-    taken: tuple[list[float], list[float]] = ([], [])
-    for turn in range(times + 1):
-        for call, all_taken in zip((first, second), taken, strict=True):
-            started = time.perf_counter()
-            call()
-            if turn:
-                all_taken.append((time.perf_counter() - started) * 1000)
-    return statistics.median(taken[0]), statistics.median(taken[1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -43,6 +45,18 @@ def table(measures: Iterable[Measure]) -> str:
     ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines)
+
+
+def by_turns(first: Callable[[], object], second: Callable[[], object], times: int) -> tuple[float, float]:
+    """The median milliseconds of both, each asked once before anything counts."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for turn in range(times + 1):
+        for call, all_taken in zip((first, second), taken, strict=True):
+            started = time.perf_counter()
+            call()
+            if turn:
+                all_taken.append((time.perf_counter() - started) * 1000)
+    return statistics.median(taken[0]), statistics.median(taken[1])
 
 
 def _number(value: float) -> str:

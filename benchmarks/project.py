@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
@@ -59,6 +61,19 @@ class Project:
 def ours(*words: str) -> tuple[str, ...]:
     """The command line of this project's own tool."""
     return (str(Path(sys.executable).with_name("endpoints-gitops")), *words)
+
+
+@contextmanager
+def served(*words: str) -> Iterator[dict[str, Any]]:
+    """`serve` in a process of its own, so that it takes no turns with the caller: what it says at its start, and its
+    `pid`."""
+    command = ours("serve", "--port", "0", *words)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline()) | {"pid": process.pid}
+        finally:
+            process.terminate()
 
 
 def name(number: int) -> str:

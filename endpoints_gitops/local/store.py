@@ -324,6 +324,7 @@ def _file(folder: Path | None) -> str:
 _INDEXES = (
     "CREATE UNIQUE INDEX IF NOT EXISTS endpoint_names ON endpoints (project_id, name) WHERE deleted_at IS NULL",
     "CREATE INDEX IF NOT EXISTS all_endpoint_names ON endpoints (project_id, name)",
+    "CREATE INDEX IF NOT EXISTS endpoint_pages ON endpoints (project_id, place) WHERE deleted_at IS NULL",
     "CREATE UNIQUE INDEX IF NOT EXISTS version_numbers ON versions (endpoint_id, number)",
     "CREATE UNIQUE INDEX IF NOT EXISTS code_names ON variables (project_id, code_name)",
     "CREATE UNIQUE INDEX IF NOT EXISTS key_hashes ON keys (hash)",
