@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from endpoints_gitops.local.engine.project_data import ProjectData
+from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json
@@ -15,6 +17,7 @@ OTHER: Final = "$$_posthog_breakdown_other_$$"
 ENDPOINT_LIMIT: Final = 10_000
 _CHART_LIMIT: Final = 25
 _MAP_LIMIT: Final = 250
+_ALL_USERS: Final = "0"
 
 type Key = tuple[str, ...]
 """The values of a series; empty without breakdowns."""
@@ -22,12 +25,17 @@ type Key = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdowns:
-    """The breakdowns of a query: an expression for each, and how the answer shows their values."""
+    """The breakdowns of a query: an expression for each, and how the answer shows their values.
+
+    `conditions` choose the events of the values. `names` are those of cohorts, by their ids as texts.
+    """
 
     expressions: tuple[str, ...]
     is_list: bool
     limit: int
     hides_other: bool
+    conditions: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def aliases(self) -> list[str]:
@@ -47,11 +55,14 @@ class Breakdowns:
 
     def value(self, key: Key) -> Json:
         """`breakdown_value` of the answer."""
+        if self.names:
+            return "all" if key[0] == _ALL_USERS else int(key[0])
         return [shown(part) for part in key] if self.is_list else shown(key[0])
 
-    @staticmethod
-    def label(key: Key) -> str:
+    def label(self, key: Key) -> str:
         """The text of the values in a label."""
+        if self.names:
+            return self.names[key[0]]
         return "::".join("null" if part == NULL else str(shown(part)) for part in key)
 
 
@@ -83,6 +94,35 @@ def breakdowns_of(breakdown_filter: Mapping[str, Any], *, is_endpoint: bool, dis
     )
 
 
+def cohorts_of(breakdown_filter: Mapping[str, Any], project: ProjectData) -> list[Breakdowns]:
+    """A breakdown for each cohort; none for other types. Raises NotComputed, and QueryRefused for an unknown cohort."""
+    if breakdown_filter.get("breakdown_type") != "cohort" or breakdown_filter.get("breakdowns"):
+        return []
+    given = breakdown_filter.get("breakdown")
+    if not project.is_given:
+        raise NotComputed("breakdownFilter", "the cohorts of the project are not known (serve --project)")
+    names: dict[str, str] = {}
+    for wanted in given if isinstance(given, list) else [given]:
+        if wanted == "all":
+            names[_ALL_USERS] = "all users"
+            continue
+        cohort = project.cohort(int(str(wanted))) if str(wanted).isdecimal() else None
+        if cohort is None:
+            raise QueryRefused(f"Could not find cohort with ID {wanted}")
+        names[str(cohort.id)] = cohort.name
+    return [
+        Breakdowns(
+            expressions=(filters.text(number),),
+            is_list=False,
+            limit=ENDPOINT_LIMIT,
+            hides_other=False,
+            conditions=() if number == _ALL_USERS else (f"person_id IN COHORT {number}",),
+            names=names,
+        )
+        for number in names
+    ]
+
+
 def _legacy(breakdown_filter: Mapping[str, Any]) -> list[dict[str, Any]]:
     breakdown = breakdown_filter["breakdown"]
     return [
@@ -99,7 +139,7 @@ def _legacy(breakdown_filter: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _expression(part: Mapping[str, Any]) -> str:
     of_type = str(part.get("type") or "event")
     if of_type == "cohort":
-        raise NotComputed("breakdownFilter", "cohorts are not known to it")
+        raise NotComputed("breakdownFilter", "cohorts, but in breakdown of a TrendsQuery")
     value = f"toString({filters.field(of_type, str(part['property']), part.get('group_type_index'))})"
     if part.get("normalize_url"):
         trimmed = f"replaceRegexpOne({value}, '[/?#]+$', '')"
@@ -110,6 +150,8 @@ def _expression(part: Mapping[str, Any]) -> str:
 def as_filter(part: Mapping[str, Any], value: Json, context: filters.FilterContext) -> dict[str, Json]:
     """The property filter that a value of a breakdown variable stands for; '' means that it is not set."""
     of_type, key = str(part.get("type") or "event"), str(part["property"])
+    if of_type == "cohort":
+        raise NotComputed("the variable of a cohort breakdown")
     index = {"group_type_index": part["group_type_index"]} if part.get("group_type_index") is not None else {}
     if of_type == "hogql":
         left = filters.expression("the breakdown", key)

@@ -64,7 +64,7 @@ class Measured:
         """The conditions for the events of the series, without the period."""
         own = [self.run.events_of(self.series), self.run.filters_of(self.series)]
         group = [f"notEmpty({self.group()})"] if self.math == "unique_group" else []
-        return [*own, *self.run.common(), *group]
+        return [*own, *self.run.common(), *group, *(self.breakdowns.conditions if self.breakdowns else ())]
 
     def group(self) -> str:
         """The column of the group that is counted."""
@@ -169,6 +169,8 @@ def _once(measured: Measured, actor: str) -> str:
 
 def _first_times(measured: Measured) -> str:
     """The persons by the bucket of their first event. Filters apply to that event, or choose it."""
+    if measured.breakdowns is not None and measured.breakdowns.names:
+        raise NotComputed("math", f"{measured.math} with a breakdown of cohorts")
     event = measured.run.events_of(measured.series)
     filtered = filters.all_of([measured.run.filters_of(measured.series), *measured.run.common()])
     until = f"timestamp <= {filters.moment(measured.period.end)}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
-from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of
+from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of, cohorts_of
 from endpoints_gitops.local.insights.dates import Period, iso_text, previous
 from endpoints_gitops.local.insights.formulas import Number, evaluated
 from endpoints_gitops.local.insights.maths import Measured, columns_of, event_rows
@@ -70,7 +70,12 @@ class _Trend:
         if self.smoothing > 1 and (self.is_cumulative or self.is_total):
             raise NotComputed("trendsFilter.smoothingIntervals", f"with the display {self.display}")
         breakdown_filter = run.node.get("breakdownFilter") or {}
-        self.breakdowns = breakdowns_of(breakdown_filter, is_endpoint=run.is_endpoint, display=self.display)
+        self.cohorts = cohorts_of(breakdown_filter, run.project)
+        self.breakdowns = (
+            self.cohorts[0]
+            if self.cohorts
+            else breakdowns_of(breakdown_filter, is_endpoint=run.is_endpoint, display=self.display)
+        )
         self.series: list[Mapping[str, Any]] = list(run.node.get("series") or [])
 
     def results(self) -> TrendResults:
@@ -105,8 +110,10 @@ class _Trend:
     def _lines(self, period: Period, compare_label: str | None) -> list[_TrendLine]:
         lines: list[_TrendLine] = []
         for order, series in enumerate(self.series):
-            values = self._values(series, period)
-            if self.breakdowns is not None:
+            values: dict[Key, list[Number]] = {}
+            for breakdowns in tuple(self.cohorts) or (self.breakdowns,):
+                values |= self._values(series, period, breakdowns)
+            if self.breakdowns is not None and not self._is_listed:
                 values = _limited(values, self.breakdowns)
             lines += [
                 _TrendLine(order=order, key=key, data=data, period=period, compare_label=compare_label)
@@ -114,17 +121,24 @@ class _Trend:
             ]
         return lines
 
-    def _values(self, series: Mapping[str, Any], period: Period) -> dict[Key, list[Number]]:
+    @property
+    def _is_listed(self) -> bool:
+        """Whether cohorts stand in the order of the query, not of their numbers: the server asks for each by itself."""
+        return any(not breakdowns.conditions for breakdowns in self.cohorts)
+
+    def _values(
+        self, series: Mapping[str, Any], period: Period, breakdowns: Breakdowns | None
+    ) -> dict[Key, list[Number]]:
         """The numbers of a series by breakdown value; without breakdowns the key is empty."""
         measured = Measured(
             series=series,
             run=self.run,
             period=period,
-            breakdowns=self.breakdowns,
+            breakdowns=breakdowns,
             is_total=self.is_total,
             is_cumulative=self.is_cumulative,
         )
-        keys = columns_of(self.breakdowns)
+        keys = columns_of(breakdowns)
         rows = event_rows(measured)
         grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
         times = "[]" if self.is_total else "groupArray(_bucket)"
@@ -135,7 +149,7 @@ class _Trend:
         for *key, buckets, numbers in answer:
             scaled = [_scaled(number, multiplier) for number in numbers]
             values[tuple(map(str, key))] = self._filled(period, buckets, scaled)
-        if self.breakdowns is None and not values:
+        if breakdowns is None and not values:
             values[()] = self._filled(period, [], [])
         return values
 

@@ -143,15 +143,15 @@ ODD: list[Any] = [
 ]
 
 
-def _places(value: Any) -> Iterator[tuple[Any, ...]]:
+def places_of(value: Any) -> Iterator[tuple[Any, ...]]:
     """The paths to all values."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield (key,)
-        yield from ((key, *rest) for rest in _places(inner))
+        yield from ((key, *rest) for rest in places_of(inner))
 
 
-def _with(node: dict[str, Any], place: tuple[Any, ...], value: Any) -> dict[str, Any]:
+def with_value(node: dict[str, Any], place: tuple[Any, ...], value: Any) -> dict[str, Any]:
     changed: Any = copy.deepcopy(node)
     inside = changed
     for key in place[:-1]:
@@ -172,11 +172,11 @@ def test_the_nodes_are_computed(few: Engine, node: dict[str, Any]) -> None:
 @pytest.mark.parametrize("node", NODES, ids=[f"{index} {node['kind']}" for index, node in enumerate(NODES)])
 def test_odd_values(few: Engine, node: dict[str, Any]) -> None:
     tried, refusals = 0, []
-    for place in _places(node):
+    for place in places_of(node):
         if place == ("kind",):
             continue
         for value in ODD:
-            changed = _with(node, place, value)
+            changed = with_value(node, place, value)
             if validate(changed):
                 continue  # refused before it is run
             tried += 1

@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from endpoints_gitops.errors import InvalidInput, UsageError
+from endpoints_gitops.hogql.insights import validate
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights.computed import computed
@@ -17,6 +18,7 @@ from endpoints_gitops.local.insights.project_file import read_project
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.local.insights.sql_filters import sql_of
 from tests.local.insights.conftest import NOW
+from tests.local.insights.test_odd_values import ODD, places_of, with_value
 
 HERE = Path(__file__).parent
 CASES: dict[str, list[Any]] = YAML(typ="safe").load(HERE / "project_cases.yaml")
@@ -154,3 +156,47 @@ def test_an_empty_file_has_the_settings_of_a_new_project(tmp_path: Path) -> None
     (tmp_path / "project.yaml").write_text("{}\n", "utf-8")
     settings = read_project(tmp_path / "project.yaml", NOW)
     assert (settings.timezone, settings.week_start_day, settings.is_given) == ("UTC", 0, True)
+
+
+ODD_NODES: list[dict[str, Any]] = [
+    {
+        "kind": "TrendsQuery",
+        "series": [{"kind": "ActionsNode", "id": 1, "properties": [{"type": "cohort", "key": "id", "value": 1}]}],
+        "properties": [
+            {"type": "element", "key": "tag_name", "operator": "exact", "value": ["a"]},
+            {"type": "event", "key": "version", "operator": "semver_caret", "value": "1.2.3"},
+            {"type": "event", "key": "path", "operator": "is_cleaned_path_exact", "value": "/home"},
+        ],
+        "filterTestAccounts": True,
+        "breakdownFilter": {"breakdown": [1, "all"], "breakdown_type": "cohort"},
+        "trendsFilter": {"display": "ActionsPie"},
+    },
+    {
+        "kind": "FunnelsQuery",
+        "series": [{"kind": "ActionsNode", "id": 1}, {"kind": "ActionsNode", "id": 2}],
+        "funnelsFilter": {"exclusions": [{"kind": "ActionsNode", "id": 3, "funnelFromStep": 0, "funnelToStep": 1}]},
+    },
+    {"kind": "RetentionQuery", "retentionFilter": {"targetEntity": {"id": 1, "type": "actions"}, "totalIntervals": 2}},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("node", ODD_NODES, ids=[node["kind"] for node in ODD_NODES])
+def test_odd_values(project: Engine, node: dict[str, Any]) -> None:
+    """A value of another shape is refused in a sentence, and is never a traceback."""
+    assert isinstance(computed(project, node).results, list)
+    tried, refusals = 0, []
+    for place in places_of(node):
+        for value in ODD if place != ("kind",) else ():
+            changed = with_value(node, place, value)
+            if validate(changed):
+                continue  # refused before it is run
+            tried += 1
+            try:
+                computed(project, changed)
+            except QueryRefused as refusal:
+                refusals.append(refusal.message)
+            except Exception as error:
+                pytest.fail(f"{'.'.join(map(str, place))} = {value!r}: {error!r}")
+    assert tried > len(refusals) > 5
+    assert all(refusals)
