@@ -411,6 +411,44 @@ def test_a_link_of_an_answer_opens_the_endpoint(visit: Visit) -> None:
     expect(page.locator(".endpoint-head h2")).to_contain_text("by_day")
 
 
+def test_another_project_is_chosen(context: BrowserContext, engine: QueryEngine) -> None:
+    with running_server(engine=engine) as server:
+        second = server.add_project("Second <b>")
+        body = {"name": "of_the_second", "query": {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}}
+        url = f"{server.url}/api/projects/{second}/endpoints/"
+        assert httpx.post(url, json=body, headers={"Authorization": f"Bearer {server.key}"}, verify=False).is_success
+        page = context.new_page()
+        page.goto(page_url(server.url, server.readonly_key))
+        expect(page.locator("main")).to_contain_text("project_id = 1")
+        page.get_by_label("Project").select_option("Second <b>")
+        page.get_by_role("link", name="of_the_second").click()
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.locator("table.rows tbody td")).to_have_text("2")
+        assert (
+            f"/api/projects/{second}/endpoints/of_the_second/run"
+            in page.get_by_label("The request as curl").inner_text()
+        )
+
+
+def test_numbers_of_an_older_browser_are_marked(visit: Visit) -> None:
+    """Where JSON.parse does not tell how a number was written, its last digits are not known."""
+    visit.page.add_init_script(
+        """const parse = JSON.parse;
+        JSON.parse = (text, revive) => parse(text, revive && ((key, value) => revive(key, value)));"""
+    )
+    page = visit.run("odd")
+    assert page.locator("table.rows tbody tr").first.locator("td").nth(4).inner_text() == "about 9007199254740992"
+
+
+def test_a_stopped_server_is_named(context: BrowserContext, engine: QueryEngine) -> None:
+    with running_server(engine=engine) as server:
+        page = context.new_page()
+        page.goto(page_url(server.url, server.readonly_key))
+        expect(page.locator("main")).to_contain_text("No endpoints yet")
+    page.get_by_role("button", name="Reload").click()
+    expect(page.get_by_role("alert")).to_contain_text("The server did not answer")
+
+
 def test_below_a_prefix(context: BrowserContext, engine: QueryEngine) -> None:
     with running_server(engine=engine, prefix="/posthog") as server:
         page = context.new_page()

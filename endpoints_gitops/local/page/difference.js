@@ -20,9 +20,10 @@ function table(left, right, start, rows, columns) {
   const lengths = Array.from({ length: rows + 1 }, () => new Uint32Array(columns + 1));
   for (let row = rows - 1; row >= 0; row -= 1) {
     for (let column = columns - 1; column >= 0; column -= 1) {
-      lengths[row][column] = left[start + row] === right[start + column]
-        ? lengths[row + 1][column + 1] + 1
-        : Math.max(lengths[row + 1][column], lengths[row][column + 1]);
+      lengths[row][column] =
+        left[start + row] === right[start + column]
+          ? lengths[row + 1][column + 1] + 1
+          : Math.max(lengths[row + 1][column], lengths[row][column + 1]);
     }
   }
   const pairs = [];

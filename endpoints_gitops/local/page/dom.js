@@ -8,7 +8,9 @@ function filled(element, properties, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -34,7 +36,9 @@ export function copyButton(text, label = "Copy") {
     await navigator.clipboard.writeText(text());
     made.textContent = "Copied";
     announce("Copied to the clipboard");
-    setTimeout(() => { made.textContent = label; }, 1500);
+    setTimeout(() => {
+      made.textContent = label;
+    }, 1500);
   });
   return made;
 }
@@ -48,7 +52,9 @@ export function showValue(title, text) {
   document.getElementById("value-copy").onclick = async (event) => {
     await navigator.clipboard.writeText(text);
     event.target.textContent = "Copied";
-    setTimeout(() => { event.target.textContent = "Copy"; }, 1500);
+    setTimeout(() => {
+      event.target.textContent = "Copy";
+    }, 1500);
   };
   dialog.showModal();
 }

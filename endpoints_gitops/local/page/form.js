@@ -16,9 +16,12 @@ function control(id, schema, variable) {
 }
 
 function choice(common, values, isMany) {
-  return h("select", { ...common, multiple: isMany, size: isMany ? Math.min(5, values.length) : null },
+  return h(
+    "select",
+    { ...common, multiple: isMany, size: isMany ? Math.min(5, values.length) : null },
     isMany ? null : h("option", { value: "" }, "not sent"),
-    values.map((value) => h("option", { value }, String(value))));
+    values.map((value) => h("option", { value }, String(value))),
+  );
 }
 
 function valueOf(element, schema) {
@@ -61,22 +64,32 @@ export function variableFields(schemas, { required, declared, isSql, onchange })
     element.required = isRequired;
     if (isRequired && isSql && schema.example !== undefined) fill(element, schema.example);
     element.setAttribute("aria-describedby", `${id}-hint`);
-    asNull.addEventListener("change", () => { element.disabled = asNull.checked; onchange(); });
+    asNull.addEventListener("change", () => {
+      element.disabled = asNull.checked;
+      onchange();
+    });
     element.addEventListener("input", onchange);
     const kind = NAMES[schema.format ?? schema.type] ?? schema.type;
     return {
       name,
       read: () => (asNull.checked ? null : valueOf(element, schema)),
-      view: h("div", { class: "field" },
+      view: h(
+        "div",
+        { class: "field" },
         h("label", { for: id }, name, h("span", { class: "type" }, kind)),
         element,
-        h("div", { class: "hint" },
+        h(
+          "div",
+          { class: "hint" },
           h("span", { id: `${id}-hint` }, hint(schema, isRequired, isSql)),
-          isRequired ? null : h("label", { class: "check", for: `${id}-null` }, asNull, "send null"))),
+          isRequired ? null : h("label", { class: "check", for: `${id}-null` }, asNull, "send null"),
+        ),
+      ),
     };
   });
   return {
     views: fields.map((field) => field.view),
-    values: () => Object.fromEntries(fields.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined)),
+    values: () =>
+      Object.fromEntries(fields.map((field) => [field.name, field.read()]).filter(([, value]) => value !== undefined)),
   };
 }

@@ -2,11 +2,14 @@
 
 import { h } from "./dom.js";
 
-const TOKEN = /(--.*|\/\*.*?\*\/)|('(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*")|(\{[\w.]+\})|\b(\d+(?:\.\d+)?)\b|\b([A-Za-z_]\w*)\b/g;
+const TOKEN =
+  /(--.*|\/\*.*?\*\/)|('(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*")|(\{[\w.]+\})|\b(\d+(?:\.\d+)?)\b|\b([A-Za-z_]\w*)\b/g;
 const KEYWORDS = new Set(
-  ("select distinct from where prewhere group by having order limit offset with as and or not in is null like ilike between case "
-    + "when then else end join inner left right full outer cross on using union all intersect except asc desc interval over "
-    + "partition rows range array true false if").split(" "),
+  (
+    "select distinct from where prewhere group by having order limit offset with as and or not in is null like ilike between case " +
+    "when then else end join inner left right full outer cross on using union all intersect except asc desc interval over " +
+    "partition rows range array true false if"
+  ).split(" "),
 );
 const KINDS = ["comment", "text", "variable", "number"];
 
@@ -37,7 +40,11 @@ export function codeBlock(text, label) {
 function withoutNulls(value) {
   if (Array.isArray(value)) return value.map(withoutNulls);
   if (value === null || typeof value !== "object" || value.source !== undefined) return value;
-  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== null).map(([name, inner]) => [name, withoutNulls(inner)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, inner]) => inner !== null)
+      .map(([name, inner]) => [name, withoutNulls(inner)]),
+  );
 }
 
 /** The query of a version as text: its HogQL, or the JSON of an insight without nulls. */
