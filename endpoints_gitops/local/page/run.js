@@ -66,7 +66,12 @@ export function runPanel(endpoint, versions) {
       );
       const schemas = document.body.components.schemas;
       const required = shown.is_materialized ? (schemas.Variables?.required ?? []) : [];
-      variables = variableFields(schemas, { required, declared: state.variables, isSql: isSql(), onchange: drawRequest });
+      variables = variableFields(schemas, {
+        required,
+        declared: state.variables,
+        isSql: isSql(),
+        onchange: drawRequest,
+      });
       fields.replaceChildren(...(variables.views.length ? variables.views : [note("This version has no variables.")]));
     } catch (error) {
       fields.replaceChildren(refusalView(error));
