@@ -380,7 +380,7 @@ def _read(node: Tree | None, scope: _NameScope) -> None:
             scope.sources[name] = result.as_source(node.get("column_aliases"))
         else:
             name = ".".join(map(str, table.get("chain") or [table["node"]]))
-            scope.sources[node.get("alias") or name] = _named_source(name, scope)
+            scope.sources[node.get("alias") or name.replace(".", "__")] = _named_source(name, scope)
         node = node.get("next_join")
 
 

@@ -53,8 +53,19 @@ $session_duration:integer duration:integer=$session_duration- $is_bounce:boolean
 $page_screen_autocapture_count_up_to:unknown! $exit_current_url=$end_current_url?- $exit_pathname=$end_pathname?-
 $vitals_lcp:unknown! team_id:integer-
 """
+_ENDPOINTS: Final = """
+id@UUID team_id:integer@Int32- name is_active:integer current_version:integer@Int32 derived_from_insight?
+created_by_id:integer@Int32? created_at:datetime64 updated_at:datetime64 last_executed_at:datetime64? deleted:integer
+"""
+_ENDPOINT_VERSIONS: Final = """
+id@UUID team_id:integer@Int32- endpoint_id@UUID version:integer@Int32 description query:json
+data_freshness_seconds:integer@Int32 created_at:datetime64 is_active:integer columns:json
+"""
+_INSIGHT_VARIABLES: Final = """
+id:uuid team_id:integer@Int32- name type code_name values:json? default_value:json?
+"""
 _WRITTEN: Final = re.compile(
-    r"(?P<name>[\w$]+)(:(?P<kind>[\w\[\]]+))?(=(?P<target>[\w$]+))?(@(?P<stored>[^?~^#!]+))?(?P<marks>[-?~^#!]*)"
+    r"(?P<name>[\w$]+)(:(?P<kind>[\w\[\]]+))?(=(?P<target>[\w$]+))?(@(?P<stored>[^-?~^#!]+))?(?P<marks>[-?~^#!]*)"
 )
 
 
@@ -101,10 +112,14 @@ class Relation:
     is_local: bool = True
 
 
+SYSTEM: Final = "system."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """A table. `key` are the columns whose combination is unique for each row, empty if unknown. `stored_as` is its
-    name in ClickHouse. `is_generated` marks a table without project data.
+    name in ClickHouse. `is_generated` marks a table without project data, `is_system` one with what users made in
+    PostHog.
     """
 
     name: str
@@ -113,6 +128,10 @@ class Table:
     key: tuple[str, ...] = ()
     stored_as: str = ""
     is_generated: bool = False
+
+    @property
+    def is_system(self) -> bool:
+        return self.name.startswith(SYSTEM)
 
     def columns_by(self, relation: Relation) -> Mapping[str, TypedColumn]:
         """The columns of this table that are available through a relation."""
@@ -211,6 +230,9 @@ TABLES: Final[Mapping[str, Table]] = {
         table("static_cohort_people", _columns(_COHORTS), _OF_MEMBERS),
         table("groups", _columns(_GROUPS), key=("index", "key")),
         table("sessions", _columns(_SESSIONS), key=("session_id",)),
+        table(f"{SYSTEM}data_modeling_endpoints", _columns(_ENDPOINTS), key=("id",)),
+        table(f"{SYSTEM}data_modeling_endpoint_versions", _columns(_ENDPOINT_VERSIONS), key=("id",)),
+        table(f"{SYSTEM}insight_variables", _columns(_INSIGHT_VARIABLES), key=("id",)),
         NUMBERS,
     )
 }

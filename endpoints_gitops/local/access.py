@@ -52,6 +52,10 @@ class AccessControl:
         if endpoint.id in self.hidden(call):
             raise forbidden("You do not have access to this endpoint.")
 
+    def is_closed(self, call: RouteCall) -> bool:
+        """Whether all endpoints are denied."""
+        return self._applies(call) and self.default is AccessLevel.NONE
+
     def hidden(self, call: RouteCall) -> list[str]:
         """The ids of the endpoints that are denied, which no list contains."""
         denied = [id_ for id_, level in self.endpoints.items() if level is AccessLevel.NONE]

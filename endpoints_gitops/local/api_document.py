@@ -28,7 +28,7 @@ _HEADERS: Final[Mapping[int, Schema]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
 }
-_BARE: Final[Mapping[int, str]] = {400: "BareError", 404: "BareError"}
+_BARE: Final[Mapping[int, tuple[str, ...]]] = {400: ("BareError", "ToolFailure"), 404: ("BareError",)}
 
 
 def document(resources: Iterable[Resource], site: str) -> Schema:
@@ -115,7 +115,7 @@ def _responses(action: RouteAction, *, needs_lookup: bool) -> Schema:
 
 
 def _refusal(status: int, about: str) -> dict[str, Any]:
-    bare = [reference(_BARE[status])] if status in _BARE else []
+    bare = [reference(name) for name in _BARE.get(status, ())]
     schema = {"anyOf": [reference("Error"), *bare]} if bare else reference("Error")
     headers = {"headers": _HEADERS[status]} if status in _HEADERS else {}
     return {"description": about, **headers, "content": _content(schema)}

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from endpoints_gitops.hogql.insights import EITHER, EXCLUSION, LISTS, NODE, NODES, PARTS, PROPERTY, QUERIES, NodeShape
-from endpoints_gitops.local.bodies import EndpointRequest, PreviewRequest, QueryRequest, RunRequest
+from endpoints_gitops.local.bodies import EndpointRequest, ExecuteSql, PreviewRequest, QueryRequest, RunRequest
 from endpoints_gitops.local.materialization import BUCKETS
 from endpoints_gitops.model.definition import VariableType
 
@@ -78,6 +78,14 @@ PARAMETERS: Final[Mapping[str, Schema]] = {
         "schema": {"type": "string", "format": "uuid"},
         "example": "018f0000-0000-7000-8000-000000000009",
     },
+    "organization_id": {
+        "in": "path",
+        "required": True,
+        "description": "The id of the organization, or `@current`.",
+        "schema": _STRING,
+        "example": "@current",
+    },
+    "tool": {"in": "path", "required": True, "description": "The name of a tool.", "schema": _STRING},
     "limit": {"in": "query", "description": "The size of a page; 100 if absent or invalid.", "schema": _INTEGER},
     "offset": {"in": "query", "description": "The items to skip; 0 if absent or invalid.", "schema": _INTEGER},
     "page": {"in": "query", "description": "The page, of 500 items each, or `last`.", "schema": _STRING},
@@ -289,7 +297,20 @@ ANSWERS: Final[Mapping[str, Schema]] = {
     "VariablePage": _page_of("Variable"),
     "Project": _PROJECT,
     "ProjectPage": _page_of("Project"),
-    "Organization": _exactly({**_ORGANIZATION, "projects": _list(reference("Project"))}),
+    "ProjectDetails": _exactly(
+        {"id": _INTEGER, "uuid": _STRING, "organization": _STRING, "name": _STRING, "timezone": _STRING}
+    ),
+    "Organization": _exactly(
+        {**_ORGANIZATION, "projects": _list(reference("Project"))}
+        | {"available_product_features": _list(_ANY), "is_ai_data_processing_approved": _FLAG}
+    ),
+    "ToolAnswer": {
+        "anyOf": [
+            _exactly({"success": {"const": True}, "content": _STRING}),
+            _exactly({"success": {"const": False}, "content": _STRING, "error_type": _STRING}),
+        ]
+    },
+    "ToolFailure": _exactly({"success": {"const": False}, "content": _STRING}),
     "Owner": _exactly(
         {"id": _INTEGER, "uuid": _STRING, "distinct_id": _STRING, "email": _STRING, "first_name": _STRING}
         | {"last_name": _STRING, "team": reference("Project"), "organization": _exactly(_ORGANIZATION)}
@@ -309,7 +330,7 @@ def schemas() -> dict[str, Schema]:
 
 def _bodies() -> dict[str, Schema]:
     """The bodies of requests, from the models that read them. Whatever they hold of a query is a reference."""
-    models = (EndpointRequest, RunRequest, QueryRequest, PreviewRequest)
+    models = (EndpointRequest, RunRequest, QueryRequest, PreviewRequest, ExecuteSql)
     _, defined = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
@@ -320,6 +341,12 @@ def _bodies() -> dict[str, Schema]:
     ]
     bodies["QueryRequest"]["properties"]["query"] = reference("Query")
     bodies["QueryRequest"]["examples"] = [{"query": {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}}]
+    bodies["ExecuteSqlRequest"] = {
+        "type": "object",
+        "properties": {"args": reference("ExecuteSql")},
+        "required": ["args"],
+        "examples": [{"args": {"query": "SELECT name FROM system.data_modeling_endpoints"}}],
+    }
     partial = {"type": "object", "properties": _VARIABLE, "description": "Other keys are ignored."}
     bodies["VariableChange"] = partial
     bodies["VariableRequest"] = {**partial, "required": ["name", "type"]}

@@ -25,7 +25,7 @@ from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable
 from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large, unavailable
 from endpoints_gitops.local.fault_layer import Connections, FaultLayer
 from endpoints_gitops.local.own_site import OwnSite
-from endpoints_gitops.local.routes import endpoints, query, running, variables, who
+from endpoints_gitops.local.routes import endpoints, mcp_tools, query, running, variables, who
 from endpoints_gitops.local.routes import materialization as materialization_routes
 from endpoints_gitops.local.routes.action import Resource, RouteAction
 from endpoints_gitops.local.web_page import page_routes
@@ -44,6 +44,8 @@ _RESOURCES: Final = (
     *running.RESOURCES,
     *variables.RESOURCES,
     *query.RESOURCES,
+    *mcp_tools.RESOURCES,
+    *who.OF_PROJECT,
 )
 _PARENTS: Final = ("projects", "environments")
 DOCUMENTED: Final = (

@@ -90,6 +90,15 @@ class QueryRequest(BaseModel):
     _is_a_query_node = field_validator("query")(_query_node)
 
 
+class ExecuteSql(BaseModel):
+    """The arguments of the tool `execute_sql`; unknown ones are ignored."""
+
+    query: str
+    truncate: bool = True
+    connectionId: str | None = None  # noqa: N815 - the name on the wire
+    sendRawQuery: bool = False  # noqa: N815 - the name on the wire
+
+
 class PreviewRequest(BaseModel):
     """Unknown keys are ignored here."""
 

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from endpoints_gitops.local.access import AccessControl, AccessLevel
 from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
+from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT
+from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable, no_rows
 from endpoints_gitops.local.errors import throttled
 from endpoints_gitops.local.faults import Faults, RequestLog
 from endpoints_gitops.local.store import ApiKey, Project, Store, StoredEndpoint, StoredUser, StoredVersion
@@ -96,7 +98,16 @@ class QueryEngine(Protocol):
     def project(self) -> ProjectData: ...
 
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]: ...
-    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> EngineRows: ...
+    def run(
+        self,
+        sql: str,
+        values: Mapping[str, Any],
+        *,
+        limit: int | None,
+        offset: int | None,
+        maximum: int = ...,
+        rows_of: RowsOfSystemTable = ...,
+    ) -> EngineRows: ...
     def close(self) -> None: ...
 
 
@@ -112,8 +123,17 @@ class LazyEngine:
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]:
         return self.open().describe(query_node)
 
-    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> EngineRows:
-        return self.open().run(sql, values, limit=limit, offset=offset)
+    def run(
+        self,
+        sql: str,
+        values: Mapping[str, Any],
+        *,
+        limit: int | None,
+        offset: int | None,
+        maximum: int = MAXIMUM_LIMIT,
+        rows_of: RowsOfSystemTable = no_rows,
+    ) -> EngineRows:
+        return self.open().run(sql, values, limit=limit, offset=offset, maximum=maximum, rows_of=rows_of)
 
     def close(self) -> None:
         with self._lock:

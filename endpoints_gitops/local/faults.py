@@ -43,7 +43,14 @@ class Logged:
         return self.method in WRITES and last not in _QUESTIONS
 
 
-_QUESTIONS = ("run", "query", "last_execution_times", "materialization_preview", "materialization_suggestion")
+_QUESTIONS = (
+    "run",
+    "query",
+    "execute_sql",
+    "last_execution_times",
+    "materialization_preview",
+    "materialization_suggestion",
+)
 
 
 _MOST_LOGGED = 20_000

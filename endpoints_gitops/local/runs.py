@@ -17,12 +17,14 @@ from endpoints_gitops.local.bodies import DashboardFilter, RunRequest, run_reque
 from endpoints_gitops.local.call import Incoming, RouteCall, integer
 from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable, QueryRefused
+from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid, unavailable
 from endpoints_gitops.local.insights.computed import ComputedInsight, computed, with_filters
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.materialization import is_ready
 from endpoints_gitops.local.store import LogEntry, Project, Store, StoredEndpoint, StoredVersion, new_id
+from endpoints_gitops.local.system_tables import rows_of
 from endpoints_gitops.local.table_reads import read_query
 from endpoints_gitops.model.json import Json
 
@@ -52,6 +54,7 @@ class EndpointRun:
     values: Mapping[str, Json]
     from_table: bool
     now: datetime
+    rows_of: RowsOfSystemTable
     is_fallback: bool = False
 
     @property
@@ -84,6 +87,7 @@ def checked(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -
         values=_values(deployment, call, version, body.variables or {}),
         from_table=is_ready(version, call.now) and body.refresh != "direct",
         now=call.now,
+        rows_of=rows_of(deployment, call),
     )
 
 
@@ -109,7 +113,7 @@ def _answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
         return _insight_answer(deployment, run)
     read = read_query(run.version) if run.from_table else None
     sql = sql_of(deployment.engine, run.version.query if read is None else {**run.version.query, "query": read})
-    rows = deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset)
+    rows = deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset, rows_of=run.rows_of)
     return _rows_answer(deployment, run, rows)
 
 

@@ -160,13 +160,31 @@ def test_who_is_asking(server: RunningServer) -> None:
     assert organization["projects"] == projects["results"] == [user["team"]]
 
 
-@pytest.mark.parametrize("path", WHO)
+def test_organization_and_project_by_id(server: RunningServer) -> None:
+    def asked(path: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {server.readonly_key}"}
+        return httpx.get(f"{server.url}/api/{path}/", headers=headers, verify=False)
+
+    organization = asked("organizations/@current").json()
+    assert asked(f"organizations/{organization['id']}").json() == organization
+    assert organization["is_ai_data_processing_approved"] is False
+    assert detail(asked("organizations/018f0000-0000-7000-8000-00000000000f")) == (404, "Not found.")
+    project = asked("projects/1").json()
+    assert asked("projects/@current").json() == asked("environments/1").json() == project
+    assert (project["id"], project["name"], project["organization"]) == (1, "Local project", organization["id"])
+    assert detail(asked("projects/2")) == (404, "Project not found.")
+
+
+@pytest.mark.parametrize("path", [*WHO, "projects/1"])
 def test_project_secret_key_has_no_user(server: RunningServer, path: str) -> None:
     headers = {"Authorization": f"Bearer {server.project_secret_key}"}
     assert httpx.get(f"{server.url}/api/{path}/", headers=headers, verify=False).status_code == 403
 
 
-@pytest.mark.parametrize(("path", "scope"), list(zip(WHO[1:], ("user", "organization", "project"), strict=True)))
+@pytest.mark.parametrize(
+    ("path", "scope"),
+    list(zip((*WHO[1:], "projects/1"), ("user", "organization", "project", "project"), strict=True)),
+)
 def test_who_needs_scopes(server: RunningServer, path: str, scope: str) -> None:
     headers = {"Authorization": f"Bearer {server.issue_key('endpoint:read')}"}
     answer = httpx.get(f"{server.url}/api/{path}/", headers=headers, verify=False)

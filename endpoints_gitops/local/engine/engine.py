@@ -24,6 +24,7 @@ from endpoints_gitops.local.engine.scope import QueryScope, TranslationContext
 from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT, Printed, top_query
 from endpoints_gitops.local.engine.session import ClickHouseSession, RawAnswer, converted
 from endpoints_gitops.local.engine.storage import stored_tables
+from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable, no_rows, with_rows
 from endpoints_gitops.model.suggestions import close_matches
 
 
@@ -110,10 +111,17 @@ class EnginePage:
 
 
 def translate(
-    tree: Tree, tables: Mapping[str, Table], now: datetime | None, project: ProjectData = UNKNOWN_PROJECT
+    tree: Tree,
+    tables: Mapping[str, Table],
+    now: datetime | None,
+    project: ProjectData = UNKNOWN_PROJECT,
+    *,
+    maximum: int = MAXIMUM_LIMIT,
 ) -> Printed:
-    """The SQL of a tree without placeholders. Raises QueryRefused."""
-    context = TranslationContext(tables=tables, now=now, taken=frozenset(_taken(tree)), project=project)
+    """The SQL of a tree without placeholders, with `maximum` rows at most. Raises QueryRefused."""
+    context = TranslationContext(
+        tables=tables, now=now, taken=frozenset(_taken(tree)), project=project, maximum=maximum
+    )
     try:
         return top_query(tree, QueryScope(context=context))
     except RecursionError:
@@ -162,7 +170,8 @@ class EngineColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineAnswer:
-    """The result of a query. `types` are pairs of column and ClickHouse type; `clickhouse` is the executed SQL."""
+    """The result of a query. `types` are pairs of column and ClickHouse type; `clickhouse` is the executed SQL, without
+    the rows of system tables."""
 
     columns: tuple[str, ...]
     types: tuple[tuple[str, str], ...]
@@ -249,14 +258,24 @@ class Engine:
         return translate(blank, self._tables, self._now, self.project)
 
     def run(
-        self, sql: str, values: Mapping[str, Any], *, limit: int | None = None, offset: int | None = None
+        self,
+        sql: str,
+        values: Mapping[str, Any],
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        maximum: int = MAXIMUM_LIMIT,
+        rows_of: RowsOfSystemTable = no_rows,
     ) -> EngineAnswer:
-        """Run a query. Without `limit` the answer is not paged and `has_more` is false (docs/server.md#paging)."""
+        """Run a query. Without `limit` the answer is not paged and `has_more` is false (docs/server.md#paging).
+
+        `maximum` bounds the LIMIT of the query. `rows_of` gives the rows of the system tables that the query reads.
+        """
         tree, page = bind(_parsed(sql), values), None
         if limit is not None:
             tree, page = paged(tree, limit, offset or 0)
-        printed = translate(tree, self._tables, self._now, self.project)
-        raw = self._session.ask(printed.text)
+        printed = translate(tree, self._tables, self._now, self.project, maximum=maximum)
+        raw = self._session.ask(with_rows(printed.text, tree, self._tables, rows_of))
         names = tuple(item.name for item in printed.items)
         return EngineAnswer(
             columns=names,

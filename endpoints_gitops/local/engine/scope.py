@@ -72,11 +72,13 @@ LARGEST_TEXT = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranslationContext:
-    """The state of one translation. `taken` are words that must not be table names in the printed SQL."""
+    """The state of one translation. `taken` are words that must not be table names in the printed SQL; `maximum` is the
+    largest LIMIT of the outermost SELECT."""
 
     tables: Mapping[str, Table]
     now: datetime | None
     taken: frozenset[str]
+    maximum: int
     project: ProjectData = UNKNOWN_PROJECT
 
     @property

@@ -112,7 +112,7 @@ class From:
         return self._by_name(node, ".".join(map(str, table["chain"])))
 
     def _by_name(self, node: Tree, name: str) -> tuple[str, QuerySource]:
-        alias, arguments = node.get("alias") or name, node.get("table_args")
+        alias, arguments = node.get("alias") or name.replace(".", "__"), node.get("table_args")
         cte = self._scope.ctes.get(name)
         if cte is not None and not cte.is_column:
             names = node.get("column_aliases") or cte.node.get("columns")
@@ -443,7 +443,8 @@ def _limit(node: Tree, scope: QueryScope, *, top: bool) -> str:
     _refuse_odd("OFFSET", offset)
     parts = []
     if limit:
-        parts.append(f" LIMIT {_at_most(expression(limit, scope)) if top else expression(limit, scope).text}")
+        number = expression(limit, scope)
+        parts.append(f" LIMIT {_at_most(number, scope.context.maximum) if top else number.text}")
         if node.get("limit_with_ties"):
             parts.append(" WITH TIES")
     elif top:
@@ -460,8 +461,8 @@ def _refuse_odd(word: str, node: Tree | None) -> None:
         raise QueryRefused(f"{word} takes a whole number from 0 on, not {value}")
 
 
-def _at_most(limit: Sql) -> str:
+def _at_most(limit: Sql, maximum: int) -> str:
     if limit.constant is None:
-        return f"min2({MAXIMUM_LIMIT}, {limit.text})"
+        return f"min2({maximum}, {limit.text})"
     value = limit.constant.value
-    return str(min(MAXIMUM_LIMIT, value)) if isinstance(value, int) else limit.text
+    return str(min(maximum, value)) if isinstance(value, int) else limit.text

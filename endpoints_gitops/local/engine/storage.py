@@ -108,6 +108,8 @@ _PEOPLE_OF_EVENTS: Final = {
 any. A distinct id belongs to the person of its last event."""
 _BATCH: Final = 16_000_000
 """The characters of JSON that are sent to ClickHouse at once."""
+SYSTEM_TABLES: Final = frozenset(name for name, table in TABLES.items() if table.is_system)
+"""The tables that stay empty: a query that reads them brings their rows."""
 _TABLE_OF: Final = {"distinct_ids": "person_distinct_ids"}
 _SHAPES: Final = {
     "boolean": r"""^"?(true|false)"?$""",
@@ -133,6 +135,8 @@ def stored_tables(
             session.create_table(name, [*columns, *_HIDDEN], order, version="_row")
         else:
             session.create_table(name, columns, order)
+    for name in SYSTEM_TABLES:
+        session.create_table(name, [_declared(name, column) for column in _stored_columns(name)], "tuple()")
     others = _fill_from_files(session, files, sample=sample) if files else []
     group_types = _fill_sample(session, now) if sample else {}
     if zone != UTC_ZONE:
@@ -184,10 +188,10 @@ def _declared(name: str, column: TypedColumn) -> str:
         default = "timestamp"
     if name == "events" and column.name.startswith("$"):
         default = f"JSONExtractString(properties, {text(column.name)})"
-    return f"{identifier(column.name)} {_declared_type(column)}" + (f" DEFAULT {default}" if default else "")
+    return f"{identifier(column.name)} {declared_type(column)}" + (f" DEFAULT {default}" if default else "")
 
 
-def _declared_type(column: TypedColumn) -> str:
+def declared_type(column: TypedColumn) -> str:
     typed = column.stored
     item = typed.item
     name = column.clickhouse or (f"Array({_TYPES[item.kind]})" if item is not None else _TYPES[typed.kind])

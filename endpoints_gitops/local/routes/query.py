@@ -17,6 +17,7 @@ from endpoints_gitops.local.errors import RequestRefused, envelope, invalid
 from endpoints_gitops.local.insights.computed import computed
 from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.routes.action import Described, Resource, RouteAction
+from endpoints_gitops.local.system_tables import rows_of
 from endpoints_gitops.model.json import Json
 
 DEFAULT_LIMIT: Final = 100
@@ -44,7 +45,13 @@ def run_query(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     try:
         paged = _is_paged(sql)
         filtered = sql_of(deployment.engine, asked.query)
-        rows = deployment.engine.run(filtered, values, limit=DEFAULT_LIMIT if paged else None, offset=None)
+        rows = deployment.engine.run(
+            filtered,
+            values,
+            limit=DEFAULT_LIMIT if paged else None,
+            offset=None,
+            rows_of=rows_of(deployment, call),
+        )
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
     return RouteAnswer(body=_body(deployment, call, sql, rows, paged=paged))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Final
 
 from endpoints_gitops.local.answers import zulu
 from endpoints_gitops.local.call import RouteAnswer, RouteCall, limit_offset
 from endpoints_gitops.local.deployment import ORGANIZATION_ID, ORGANIZATION_NAME, Deployment
+from endpoints_gitops.local.errors import not_found
 from endpoints_gitops.local.keys import NO_SCOPE_NEEDED
 from endpoints_gitops.local.routes.action import Described, Resource, RouteAction
 from endpoints_gitops.local.store import Project
@@ -46,9 +48,33 @@ def current_user(_deployment: Deployment, call: RouteCall) -> RouteAnswer:
     )
 
 
-def current_organization(deployment: Deployment, call: RouteCall) -> RouteAnswer:
+def show_organization(deployment: Deployment, call: RouteCall) -> RouteAnswer:
+    """The organization of the path, `@current` or its id. There is one, and it approved no AI."""
+    if call.incoming.names["organization_id"] not in ("@current", ORGANIZATION_ID):
+        raise not_found()
     projects = [_project(project) for project in _reachable(deployment, call)]
-    return RouteAnswer(body={"id": ORGANIZATION_ID, "name": ORGANIZATION_NAME, "projects": projects})
+    return RouteAnswer(
+        body={
+            "id": ORGANIZATION_ID,
+            "name": ORGANIZATION_NAME,
+            "projects": projects,
+            "available_product_features": [],
+            "is_ai_data_processing_approved": False,
+        }
+    )
+
+
+def show_project(deployment: Deployment, call: RouteCall) -> RouteAnswer:
+    project = call.project
+    return RouteAnswer(
+        body={
+            "id": project.id,
+            "uuid": str(uuid.UUID(int=project.id)),
+            "organization": ORGANIZATION_ID,
+            "name": project.name,
+            "timezone": deployment.engine.project.timezone,
+        }
+    )
 
 
 def list_projects(deployment: Deployment, call: RouteCall) -> RouteAnswer:
@@ -70,6 +96,16 @@ def _resource(path: str, action: RouteAction) -> Resource:
     return Resource(path=path, actions={"GET": action})
 
 
+OF_PROJECT: Final = (
+    _resource(
+        "",
+        RouteAction(
+            handler=show_project,
+            scope="project:read",
+            described=Described(summary="The project", answer="ProjectDetails"),
+        ),
+    ),
+)
 RESOURCES: Final = (
     _resource(
         "/api/personal_api_keys/@current",
@@ -82,11 +118,11 @@ RESOURCES: Final = (
         ),
     ),
     _resource(
-        "/api/organizations/@current",
+        "/api/organizations/{organization_id}",
         RouteAction(
-            handler=current_organization,
+            handler=show_organization,
             scope="organization:read",
-            described=Described(summary="The organization of the key", answer="Organization"),
+            described=Described(summary="The organization of the key, by its id or @current", answer="Organization"),
         ),
     ),
     _resource(
