@@ -168,11 +168,13 @@ def test_organization_and_project_by_id(server: RunningServer) -> None:
     organization = asked("organizations/@current").json()
     assert asked(f"organizations/{organization['id']}").json() == organization
     assert organization["is_ai_data_processing_approved"] is False
-    assert detail(asked("organizations/018f0000-0000-7000-8000-00000000000f")) == (404, "Not found.")
+    missing = asked("organizations/018f0000-0000-7000-8000-00000000000f")
+    assert (missing.status_code, missing.json()["detail"]) == (404, "Not found.")
     project = asked("projects/1").json()
     assert asked("projects/@current").json() == asked("environments/1").json() == project
     assert (project["id"], project["name"], project["organization"]) == (1, "Local project", organization["id"])
-    assert detail(asked("projects/2")) == (404, "Project not found.")
+    other = asked("projects/2")
+    assert (other.status_code, other.json()["detail"]) == (404, "Project not found.")
 
 
 @pytest.mark.parametrize("path", [*WHO, "projects/1"])
