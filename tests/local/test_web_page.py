@@ -304,6 +304,8 @@ def test_insights_have_a_table_and_a_chart(visit: Visit, name: str, columns: lis
     assert page.locator(".plot svg").count() == (0 if drawn is None else 1)
     if drawn is not None:
         expect(page.locator(drawn)).to_be_visible()
+        shown = {"funnel": "people"}.get(name, ", ".join(columns[1:]))  # of a funnel, each column has a unit of its own
+        expect(page.locator(drawn)).to_have_attribute("aria-label", f"{shown} by {columns[0]}")
 
 
 def test_the_log_shows_the_runs(visit: Visit) -> None:

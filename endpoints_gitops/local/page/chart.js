@@ -64,8 +64,9 @@ export function chartView(table) {
   );
 }
 
-/** Whether columns can share an axis: the largest numbers of none are a hundred times those of another. */
+/** Whether columns can share an axis: they have one unit, and the largest numbers of none are a hundred times those of another. */
 function areAlike(table, indexes) {
+  if (table.hasUnits) return false;
   const largest = indexes
     .map((index) => table.rows.reduce((most, row) => Math.max(most, Math.abs(numberOf(row[index]) ?? 0)), 0))
     .filter((size) => size > 0);
@@ -210,7 +211,7 @@ function lines(places, series, label) {
           class: "tick",
           x: across(time),
           y: height - 12,
-          "text-anchor": index === 0 ? "start" : time === times.at(-1) ? "end" : "middle",
+          "text-anchor": index === 0 ? "start" : across(time) > WIDTH - 60 ? "end" : "middle",
         },
         text,
       ),

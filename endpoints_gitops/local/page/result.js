@@ -92,6 +92,7 @@ function ofFunnel(paths) {
       number("median seconds"),
     ],
     rows,
+    hasUnits: true, // people, percent and seconds
   };
 }
 
