@@ -153,6 +153,8 @@ def _wrong_kind(key: str, kind: str, value: object) -> tuple[str, str, str | Non
         return "wrong-type", message, "put the value in quotes"
     if kind == "bool_type" and isinstance(value, str):
         return "wrong-type", message, "write true or false, without quotes"
+    if key == "query" and isinstance(value, Mapping):
+        return "wrong-type", message, "write query_definition for a query node, such as one of an insight"
     return "wrong-type", message, None
 
 

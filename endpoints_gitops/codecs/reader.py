@@ -25,6 +25,7 @@ from __future__ import annotations
 import json
 import re
 import types
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime
@@ -122,10 +123,13 @@ class Document:
     ) -> Document:
         """The document of a JSON text. `first_line` is where the text begins in its file.
 
-        Raises InvalidInput for text that is not JSON.
+        Raises InvalidInput for text that is not JSON, and for an object with the same key twice, as a merge can leave.
         """
         try:
-            value = json.loads(content)
+            value = json.loads(content, object_pairs_hook=_unique)
+        except _DoubledKey:
+            key, line, column = _doubled_key(content, first_line)
+            message = f"duplicate key {key!r}"
         except json.JSONDecodeError as error:
             line, column, message = error.lineno + first_line - 1, error.colno, f"not valid JSON: {error.msg}"
         except UnicodeDecodeError:
@@ -549,9 +553,36 @@ def _name(location: KeyPath) -> str:
     return name if name.isprintable() else repr(name)
 
 
+class _DoubledKey(Exception):
+    """An object of a JSON text has the same key twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _DoubledKey
+    return value
+
+
+def _doubled_key(content: bytes, first_line: int) -> tuple[str, int, int]:
+    """The first key that its object has already, with its line and column."""
+    text = _json_text(content)
+    seen: Counter[KeyPath] = Counter()
+    for location, offset in _json_offsets(text):
+        seen[location] += 1
+        if seen[location] == 3:  # a key and its value, and the key again
+            line = text.count("\n", 0, offset) + first_line
+            return str(location[-1]), line, offset - text.rfind("\n", 0, offset)
+    raise AssertionError("the text has no key twice")
+
+
+def _json_text(content: bytes) -> str:
+    return content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
+
+
 def _json_positions(content: bytes, first_line: int) -> dict[KeyPath, tuple[int, int]]:
     """Line and column, counted from 1, of every key and item of a JSON text; computed only for mistakes."""
-    text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
+    text = _json_text(content)
     positions: dict[KeyPath, tuple[int, int]] = {}
     line, line_start, seen = first_line, 0, 0
     for location, offset in _json_offsets(text):

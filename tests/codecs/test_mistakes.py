@@ -183,6 +183,16 @@ def test_hogql_is_wrong_exactly_there(written, place, newline):
     assert line.startswith(f"f.yaml:{place}: not valid HogQL: ")
 
 
+def test_a_query_node_under_query_is_told_where_it_belongs():
+    with pytest.raises(InvalidInput) as caught:
+        read_definition("f.yaml", b"name: x\nquery:\n  kind: TrendsQuery\n", lambda _: b"")
+    (problem,) = caught.value.problems
+    assert (str(problem), problem.fix) == (
+        "f.yaml:3:3: query must be text, not a mapping",
+        "write query_definition for a query node, such as one of an insight",
+    )
+
+
 def test_hogql_in_a_file_of_its_own_is_wrong_there():
     (line,) = mistakes(b"name: x\nquery_file: sql/x.sql\n", b"\xef\xbb\xbfselect 1,\r\n  2 )\r\n")
     assert line == "sql/x.sql:2:5: not valid HogQL: trailing tokens after expression: ')' (RParen)"

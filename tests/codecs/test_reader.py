@@ -126,6 +126,24 @@ def test_every_mistake_is_reported_with_its_position(text: str, messages: list[s
     assert {(problem.code, problem.fix) for problem in caught.value.problems} == {("test.invalid", "try again")}
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "key"),
+    [
+        ('{"count": 1, "count": 1}', "f.json:1:14", "count"),
+        ('{"items": [{"id": 1,\n  "label": "a", "label": null}]}', "f.json:2:17", "label"),
+        ('{"a": {"b": 1}, "c": [1, 1], "a": {"b": 2}}', "f.json:1:30", "a"),
+        ('{"": {"": 1}, "\\u0061": 2,\n"a": 3}', "f.json:2:1", "a"),
+        ('{"\\ud800": 1, "\\ud800": 2}', "f.json:1:15", "\ud800"),
+        ('\ufeff{"a": 1, "a": 2}'.encode("utf-16-le"), "f.json:1:10", "a"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused_where_it_is_again(text: str | bytes, place: str, key: str) -> None:
+    content = text if isinstance(text, bytes) else text.encode()
+    with pytest.raises(InvalidInput) as caught:
+        Document.of_json(content, "f.json", code="test.invalid")
+    assert [str(problem) for problem in caught.value.problems] == [f"{place}: duplicate key {key!r}"]
+
+
 def test_a_complete_document_has_the_keys_with_defaults_too() -> None:
     text = b'{"id": 1}'
     assert Document.of_json(text, "f", code="c").read(Item) == Item(id=1)
