@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import httpx
@@ -15,11 +16,13 @@ from endpoints_gitops.conformance.server import ConformanceProject
 from endpoints_gitops.conformance.trial import Trial, TrialVerdict
 from endpoints_gitops.local.deployment import Limits
 from endpoints_gitops.local.engine.engine import Engine
+from endpoints_gitops.local.engine.project_data import ProjectData
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.model.secret import Secret
 from tests.facts.walk import FOLDER, Row, Walk, rows
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
+TABLES = sorted((FOLDER / "tables").iterdir())
 COUNTS = {"management": 90, "running": 69, "checks": 30, "effects": 7, "tables": 8, "details": 13}
 ROWS = [row for document in COUNTS for row in rows(document)]
 FACTS = {fact.id: fact for fact in all_facts()}
@@ -28,7 +31,7 @@ FACTS = {fact.id: fact for fact in all_facts()}
 @pytest.fixture(scope="session")
 def ten_days() -> Iterator[Engine]:
     """An engine with the events of the folder `tables`; it is noon of the tenth day."""
-    with Engine.open(data=sorted((FOLDER / "tables").iterdir()), now=NOON) as engine:
+    with Engine.open(data=TABLES, now=NOON) as engine:
         yield engine
 
 
@@ -59,7 +62,12 @@ def test_fact(row: Row, ten_days: Engine, connect: Callable[..., httpx.Client]) 
     options = dict(row.server)
     if "limits" in options:
         options["limits"] = Limits(**options["limits"])
-    with running_server(engine=ten_days, control=True, **options) as server:
+    with ExitStack() as stack:
+        engine = ten_days
+        if zone := options.pop("timezone", None):
+            project = ProjectData(timezone=zone, is_given=True)
+            engine = stack.enter_context(Engine.open(data=TABLES, now=NOON, project=project))
+        server = stack.enter_context(running_server(engine=engine, control=True, **options))
         if row.facts:
             _try_facts(row, server)
         walk = Walk(server=server, connect=connect)
