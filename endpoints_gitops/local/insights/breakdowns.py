@@ -139,7 +139,7 @@ def _legacy(breakdown_filter: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _expression(part: Mapping[str, Any]) -> str:
     of_type = str(part.get("type") or "event")
     if of_type == "cohort":
-        raise NotComputed("breakdownFilter", "cohorts, but in breakdown of a TrendsQuery")
+        raise NotComputed("breakdownFilter", "cohorts, but in breakdown of a TrendsQuery or RetentionQuery")
     value = f"toString({filters.field(of_type, str(part['property']), part.get('group_type_index'))})"
     if part.get("normalize_url"):
         trimmed = f"replaceRegexpOne({value}, '[/?#]+$', '')"

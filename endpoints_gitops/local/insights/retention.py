@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
-from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of, parts_of
+from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of, cohorts_of, parts_of
 from endpoints_gitops.local.insights.dates import aligned, is_all, iso_text, later, parsed_date
 from endpoints_gitops.local.insights.questions import InsightRun, bucketed
 from endpoints_gitops.local.insights.refused import NotComputed
@@ -96,7 +96,8 @@ class _Retention:
         if self.kind == _FIRST_EVER and run.node.get("properties"):
             raise NotComputed("properties", f"with {self.kind}: whether they choose the first event is not known")
         self.range = _range(run, self.filter)
-        self.breakdowns = self._breakdowns()
+        self.cohorts = cohorts_of(run.node.get("breakdownFilter") or {}, run.project)
+        self.breakdowns = self.cohorts[0] if self.cohorts else self._breakdowns()
         self.target = self.filter.get("targetEntity") or _PAGEVIEW
         self.returning = self.filter.get("returningEntity") or _PAGEVIEW
         self.event, filtered = _entity(self.target, run)
@@ -106,6 +107,9 @@ class _Retention:
 
     def results(self) -> list[Json]:
         cells = self._cells()
+        for breakdowns in self.cohorts[1:]:
+            self.breakdowns = breakdowns
+            cells |= self._cells()
         if self.breakdowns is None:
             return self._rows(cells[()], {})
         known = [key for key in cells if cells[key].started]
@@ -119,7 +123,7 @@ class _Retention:
         return [
             row
             for key, of_key in shown.items()
-            for row in self._rows(of_key, {"breakdown_value": self.breakdowns.value(key)})
+            for row in self._rows(of_key, {"breakdown_value": key[0] if self.cohorts else self.breakdowns.value(key)})
         ]
 
     def _cells(self) -> _Cells:
@@ -129,6 +133,10 @@ class _Retention:
             return self._aggregated()
         if is_rolling:
             self._refuse_with("timeWindowMode", "retentionCustomBrackets", "minimumOccurrences")
+            if self.cohorts:
+                raise NotComputed(
+                    "breakdownFilter", "cohorts with 24-hour windows, which the server does not tell apart"
+                )
             return self._rolling()
         return self._calendar()
 
@@ -210,6 +218,8 @@ class _Retention:
             else:
                 values, grouped = [f"{part} AS {alias}"], [actor, alias]
         conditions = [filters.any_of([self.event, self.start, self.back]), *extra, *self.run.common(), *only]
+        if self.breakdowns is not None:
+            conditions += self.breakdowns.conditions
         source = f"events WHERE {filters.all_of(conditions)} GROUP BY {', '.join(grouped)}"
         return f"SELECT {', '.join([*values, *columns])} FROM {source}"  # noqa: S608 - translated parts
 
