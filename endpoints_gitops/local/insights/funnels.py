@@ -26,6 +26,7 @@ from endpoints_gitops.local.insights.funnel_paths import (
     FunnelRules,
     entrances,
     furthest,
+    furthest_of_codes,
     thinned,
 )
 from endpoints_gitops.local.insights.questions import InsightRun, bucketed
@@ -44,6 +45,9 @@ _MOST_TREND_ROWS: Final = 1_000
 _BIN_SECONDS: Final = 60
 _MOST_BINS: Final = {False: 60, True: 90}
 _SECOND: Final = 1_000_000
+_MICROSECONDS: Final = "dateDiff('microsecond', toDateTime('1970-01-01 00:00:00'), timestamp)"
+_MOST_CODED: Final = 10
+"""The steps for which a time and a bit for each step are one number of 64 bits."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,6 +85,15 @@ class _Funnel:
     def results(self) -> Json:
         if self.view == "trends":
             return self._trends()
+        paths = self._plain_paths() if self._is_plain() else self._paths()
+        if self.view == "time_to_convert":
+            return self._time_to_convert([path for of_value in paths.values() for path in of_value])
+        if self.breakdowns is None:
+            return list(self._steps(paths[()])) if paths else []
+        return self._by_value(paths, self.breakdowns)
+
+    def _paths(self) -> dict[Key, list[FunnelPath]]:
+        """The paths of the actors that entered, by breakdown value."""
         paths: dict[Key, list[FunnelPath]] = {}
         for events in self._actors():
             kept = thinned(events)
@@ -88,11 +101,22 @@ class _Funnel:
                 path = furthest(own, self.rules, value)
                 if path is not None:
                     paths.setdefault(value, []).append(path)
-        if self.view == "time_to_convert":
-            return self._time_to_convert([path for of_value in paths.values() for path in of_value])
-        if self.breakdowns is None:
-            return list(self._steps(paths[()])) if paths else []
-        return self._by_value(paths, self.breakdowns)
+        return paths
+
+    def _is_plain(self) -> bool:
+        has_parts = self.breakdowns is not None or self.exclusions or self.rules.optional
+        return self.order == ORDERED and not has_parts and len(self.series) <= _MOST_CODED
+
+    def _plain_paths(self) -> dict[Key, list[FunnelPath]]:
+        """As `_paths`, from one number for each event."""
+        steps = [self._condition(step) for step in self.series]
+        bits = " + ".join(f"if({condition}, {1 << index}, 0)" for index, condition in enumerate(steps))
+        code = f"{_MICROSECONDS} * {1 << len(steps)} + {bits}"
+        where = [*self._where(), filters.any_of(steps)]
+        source = f"events WHERE {filters.all_of(where)} GROUP BY {self._actor()[0]}"
+        rows = self.run.ask(f"SELECT groupArray({code}) FROM {source}")  # noqa: S608 - translated parts
+        found = [path for (codes,) in rows if (path := furthest_of_codes(codes, self.rules)) is not None]
+        return {(): found} if found else {}
 
     def _step_range(self) -> tuple[int, int]:
         """The steps (from 0) that conversion is counted between."""
@@ -206,15 +230,7 @@ class _Funnel:
         steps = [self._condition(step) for step in self.series]
         exclusions = [self._condition(exclusion) for exclusion in self.exclusions]
         before = [range(item["funnelFromStep"] + 2, item["funnelToStep"] + 2) for item in self.exclusions]
-        period = self.run.period()
-        self._check_start(period)
-        actor, only = self._actor()
-        where = [
-            f"timestamp >= {filters.moment(period.start)}",
-            f"timestamp <= {filters.moment(period.end)}",
-            *self.run.common(),
-            *only,
-        ]
+        actor, where = self._actor()[0], self._where()
         if self.order != STRICT:
             where.append(filters.any_of([*steps, *exclusions]))
         values = ", ".join(self.breakdowns.expressions) if self.breakdowns else ""
@@ -224,6 +240,17 @@ class _Funnel:
         rows = self.run.ask(f"SELECT groupArray(tuple({event})) FROM {source}")  # noqa: S608 - translated parts
         for (events,) in rows:
             yield sorted((self._event(item, before) for item in events), key=lambda event: (event.at, event.steps))
+
+    def _where(self) -> list[str]:
+        """The conditions for all events that can count."""
+        period = self.run.period()
+        self._check_start(period)
+        return [
+            f"timestamp >= {filters.moment(period.start)}",
+            f"timestamp <= {filters.moment(period.end)}",
+            *self.run.common(),
+            *self._actor()[1],
+        ]
 
     def _check_start(self, period: Period) -> None:
         """Raise NotComputed for a given time within a day: whether the server begins with the day is not known."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -23,6 +23,8 @@ from endpoints_gitops.local.insights.funnel_paths import (
     FunnelRules,
     entrances,
     furthest,
+    furthest_of_codes,
+    thinned,
 )
 from endpoints_gitops.local.insights.refused import NotComputed
 from tests.local.insights.conftest import NOW
@@ -196,3 +198,20 @@ def test_the_trend_of_one_interval_is_the_funnel(given_events: list[Any], window
     for first, last in ((1, 2), (1, 3), (2, 3)):
         wanted = {NOW: reached >= last} if reached >= first else {}
         assert entrances(ordered, rules, (), first=first, last=last) == wanted
+
+
+@given(
+    happened=st.lists(st.tuples(st.integers(-3, 25), st.integers(1, 7)), max_size=14),
+    window=st.integers(0, 25),
+)
+@settings(max_examples=500)
+def test_numbers_for_events_lead_as_far(happened: list[tuple[int, int]], window: int) -> None:
+    """The short way of plain funnels, against the general one."""
+    steps = 3
+    rules = FunnelRules(steps=steps, window=window)
+    own = [
+        FunnelEvent(at=at, steps=tuple(step for step in range(1, steps + 1) if flags >> (step - 1) & 1))
+        for at, flags in happened
+    ]
+    own.sort(key=lambda event: (event.at, event.steps))
+    assert furthest_of_codes([at << steps | flags for at, flags in happened], rules) == furthest(thinned(own), rules)
