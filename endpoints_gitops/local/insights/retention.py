@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -250,17 +251,18 @@ class _Retention:
         columns = [
             f"arraySort(groupUniqArrayIf({bucket}, ({self.start}) AND {self._since})) AS _starts",
             f"arraySort(groupArrayIf({bucket}, ({self.back}) AND {self._since})) AS _returns",
-            self._first(),
+            "'' AS _first" if self.kind == _RECURRING else self._first(),
         ]
         keys = self.breakdowns.aliases if self.breakdowns else []
         actors = self._per_actor(columns, [f"timestamp < {filters.moment(self.range.end)}"])
         grouped = ", ".join([*keys, "_starts", "_returns", "_first"])
         rows = self.run.ask(f"SELECT {grouped}, count() FROM ({actors}) WHERE notEmpty(_starts) GROUP BY {grouped}")  # noqa: S608
         indexes, least = self._indexes(), self._minimum_occurrences()
+        index_of = cache(lambda text: indexes[self.run.local(text)])
         cells: _Cells = defaultdict(_RetentionCells)
         for *key, starts, returns, first, count in rows:
-            begun = [indexes[self.run.local(item)] for item in starts]
-            often = Counter(indexes[self.run.local(item)] for item in returns)
+            begun = list(map(index_of, starts))
+            often = Counter(map(index_of, returns))
             returned = sorted(index for index, times in often.items() if times >= least)
             for start in self._started(begun, first):
                 for column in self._columns(start, begun[0], returned):
