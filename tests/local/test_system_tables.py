@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from endpoints_gitops.local.access import AccessLevel
-from endpoints_gitops.local.serve import RunningServer
+from endpoints_gitops.local.engine.engine import Engine
+from endpoints_gitops.local.engine.project_data import ProjectData
+from endpoints_gitops.local.serve import RunningServer, running_server
 
 ENDPOINTS, VERSIONS = "system.data_modeling_endpoints", "system.data_modeling_endpoint_versions"
 Rows = Callable[[str], list[list[Any]]]
@@ -176,3 +179,18 @@ def test_more_than_a_query_can_bring(ask: Callable[..., httpx.Response], rows: R
     assert rows(f"SELECT sum(version) FROM {VERSIONS}") == [[3]]
     answer = ask("POST", "query/", {"query": node(f"SELECT description FROM {VERSIONS}")})
     assert (answer.status_code, answer.json()["code"]) == (400, "query_too_large")
+
+
+def test_times_are_in_the_zone_of_the_project() -> None:
+    with (
+        Engine.open(project=ProjectData(timezone="Europe/Berlin")) as engine,
+        running_server(engine=engine) as server,
+        httpx.Client(headers={"Authorization": f"Bearer {server.key}"}, verify=False) as client,
+    ):
+        project = f"{server.url}/api/projects/1"
+        made = client.post(f"{project}/endpoints/", json={"name": "e", "query": node("SELECT 1 AS one")}).json()
+        asked = f"SELECT created_at, created_at > now() - INTERVAL 1 HOUR FROM {ENDPOINTS}"
+        ((created, is_new),) = client.post(f"{project}/query/", json={"query": node(asked)}).json()["results"]
+        assert datetime.fromisoformat(created) == datetime.fromisoformat(made["created_at"])
+        assert (created[-6:] in {"+01:00", "+02:00"}, is_new) == (True, 1)
+        assert client.get(f"{project}/").json()["timezone"] == "Europe/Berlin"

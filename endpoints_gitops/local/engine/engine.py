@@ -275,7 +275,7 @@ class Engine:
         if limit is not None:
             tree, page = paged(tree, limit, offset or 0)
         printed = translate(tree, self._tables, self._now, self.project, maximum=maximum)
-        raw = self._session.ask(with_rows(printed.text, tree, self._tables, rows_of))
+        raw = self._session.ask(with_rows(printed.text, tree, self._tables, rows_of, self.project.timezone))
         names = tuple(item.name for item in printed.items)
         return EngineAnswer(
             columns=names,

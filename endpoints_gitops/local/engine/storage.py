@@ -136,7 +136,8 @@ def stored_tables(
         else:
             session.create_table(name, columns, order)
     for name in SYSTEM_TABLES:
-        session.create_table(name, [_declared(name, column) for column in _stored_columns(name)], "tuple()")
+        columns = [_declared(name, column).replace(text(UTC_ZONE), text(zone)) for column in _stored_columns(name)]
+        session.create_table(name, columns, "tuple()")
     others = _fill_from_files(session, files, sample=sample) if files else []
     group_types = _fill_sample(session, now) if sample else {}
     if zone != UTC_ZONE:

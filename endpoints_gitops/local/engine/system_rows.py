@@ -13,7 +13,9 @@ from typing import Any, Final
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.syntax_tree import nodes
 from endpoints_gitops.hogql.tables import Table, TypedColumn
+from endpoints_gitops.hogql.types import Kind
 from endpoints_gitops.local.engine.literals import identifier, text
+from endpoints_gitops.local.engine.project_data import UTC_ZONE
 from endpoints_gitops.local.engine.storage import SYSTEM_TABLES, declared_type
 
 type RowsOfSystemTable = Callable[[str], Iterable[Mapping[str, Any]]]
@@ -27,16 +29,18 @@ def no_rows(_name: str) -> Iterable[Mapping[str, Any]]:
     return ()
 
 
-def with_rows(printed: str, tree: Tree, tables: Mapping[str, Table], rows_of: RowsOfSystemTable) -> str:
-    """The printed query of a tree, with the rows of the system tables that it names. Of their columns, those that the
-    query cannot name are left out, because ClickHouse limits the size of a query."""
+def with_rows(
+    printed: str, tree: Tree, tables: Mapping[str, Table], rows_of: RowsOfSystemTable, zone: str = UTC_ZONE
+) -> str:
+    """The printed query of a tree, with the rows of the system tables that it names, and their times in this zone. Of
+    their columns, those that the query cannot name are left out, because ClickHouse limits the size of a query."""
     words = {str(part) for node in nodes(tree) if node["node"] == "Field" for part in node["chain"]}
     is_starred = "*" in words or any(node["node"] == "ColumnsExpr" for node in nodes(tree))
     parts = []
     for name in sorted(SYSTEM_TABLES.intersection(_tables_named(tree))):
         columns = list(tables[name].columns.values())
         used = [column for column in columns if is_starred or column.name in words] or columns[:1]
-        parts.append(f"{identifier(name)} AS ({_rows(used, rows_of(name))})")
+        parts.append(f"{identifier(name)} AS ({_rows(used, rows_of(name), zone)})")
     if not parts:
         return printed
     query = f"SELECT * FROM ({printed})" if tree["node"] == "SelectSetQuery" else printed  # noqa: S608 - translated
@@ -48,12 +52,15 @@ def _tables_named(tree: Tree) -> Iterable[str]:
     return (".".join(map(str, chain)) for chain in chains)
 
 
-def _rows(columns: list[TypedColumn], rows: Iterable[Mapping[str, Any]]) -> str:
+def _rows(columns: list[TypedColumn], rows: Iterable[Mapping[str, Any]], zone: str) -> str:
     """The query of rows: their JSON in one literal, read with the types of the columns."""
     written = json.dumps([[row[column.name] for column in columns] for row in rows], ensure_ascii=False)
     types = f"Array(Tuple({', '.join(map(declared_type, columns))}))"
-    selected = ", ".join(
-        f"tupleElement({_ROW}, {place}) AS {identifier(column.name)}" for place, column in enumerate(columns, start=1)
-    )
+    selected = []
+    for place, column in enumerate(columns, start=1):
+        value = f"tupleElement({_ROW}, {place})"
+        if column.stored.kind is Kind.DATETIME64:
+            value = f"toTimeZone({value}, {text(zone)})"
+        selected.append(f"{value} AS {identifier(column.name)}")
     read = f"arrayJoin(JSONExtract({text(written)}, {text(types)})) AS {_ROW}"
-    return f"SELECT {selected} FROM (SELECT {read})"  # noqa: S608 - our own names, and quoted text
+    return f"SELECT {', '.join(selected)} FROM (SELECT {read})"  # noqa: S608 - our own names, and quoted text
