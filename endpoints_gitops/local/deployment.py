@@ -19,6 +19,7 @@ from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT
 from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable, no_rows
 from endpoints_gitops.local.errors import throttled
 from endpoints_gitops.local.faults import Faults, RequestLog
+from endpoints_gitops.local.result_cache import ResultCache
 from endpoints_gitops.local.store import ApiKey, Project, Store, StoredEndpoint, StoredUser, StoredVersion
 
 
@@ -162,7 +163,8 @@ def wall_clock() -> datetime:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """`definitions` holds the examples for insights that are not computed; a build takes `build_seconds`,
-    and every one fails with `builds_fail`."""
+    and every one fails with `builds_fail`. `result_cache` holds results of this engine only: another deployment has
+    its own."""
 
     store: Store
     engine: QueryEngine
@@ -174,6 +176,7 @@ class Deployment:
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
     access: AccessControl = field(default_factory=lambda: AccessControl(user_id=AUTHOR))
+    result_cache: ResultCache = field(init=False, default_factory=ResultCache)
 
     def set_access(self, level: AccessLevel, endpoint: str | None = None) -> None:
         """Set the level of the user whose keys are announced, for all endpoints or for one of the first project.
@@ -190,13 +193,14 @@ class Deployment:
         self.access.endpoints[found.id] = level
 
     def age(self, by: timedelta) -> None:
-        """Move every time of endpoints and versions into the past, for tests."""
+        """Move every time of endpoints, versions and cached results into the past, for tests."""
         with self.store.transaction():
             for endpoint in self.store.endpoints.select():
                 self.store.endpoints.update(_older(endpoint, by))
             for version in self.store.versions.select():
                 self.store.versions.update(_older(version, by))
             self.store.idle_checked_at = None
+        self.result_cache.age(by)
 
 
 def _older[Row: (StoredEndpoint, StoredVersion)](row: Row, by: timedelta) -> Row:

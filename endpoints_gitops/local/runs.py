@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,18 +15,18 @@ from endpoints_gitops.local import insight_examples
 from endpoints_gitops.local.answers import iso, zulu
 from endpoints_gitops.local.bodies import DashboardFilter, RunRequest, run_request
 from endpoints_gitops.local.call import Incoming, RouteCall, integer
-from endpoints_gitops.local.deployment import Deployment, EngineRows
+from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable, QueryRefused
 from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid, unavailable
-from endpoints_gitops.local.insights.computed import ComputedInsight, computed, with_filters
+from endpoints_gitops.local.insights.computed import computed, with_filters
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.materialization import is_ready
 from endpoints_gitops.local.store import LogEntry, Project, Store, StoredEndpoint, StoredVersion, new_id
 from endpoints_gitops.local.system_tables import rows_of
 from endpoints_gitops.local.table_reads import read_query
-from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.json import Json, fingerprint
 
 _DATES: Final = ("date_from", "date_to")
 _DIRECT: Final = (
@@ -36,6 +36,9 @@ _DIRECT: Final = (
 _UNPAGED_LIMIT: Final = 100
 _EXACT: Final = (None, "exact")
 _SOON: Final = timedelta(minutes=1)
+_FROM_CACHE: Final = (None, "cache")
+_AT_LEAST: Final = timedelta(seconds=1)
+"""How long a result that was read from a table is cached at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +112,63 @@ def answered(deployment: Deployment, run: EndpointRun) -> tuple[EndpointRun, dic
 
 
 def _answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
-    if run.version.kind != "HogQLQuery":
-        return _insight_answer(deployment, run)
-    read = read_query(run.version) if run.from_table else None
-    sql = sql_of(deployment.engine, run.version.query if read is None else {**run.version.query, "query": read})
-    rows = deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset, rows_of=run.rows_of)
-    return _rows_answer(deployment, run, rows)
+    """The body: of the cached result if it is fresh, or else of a new one, which is kept. Refusals are not kept.
+
+    Raises QueryRefused, and a refusal.
+    """
+    if run.version.kind != "HogQLQuery" and run.limit is not None and not run.from_table:
+        told = f"Limit/offset parameters are only supported for HogQLQuery, not {run.version.kind}"
+        raise invalid(told, "limit")
+    key = _cache_key(run)
+    cached = deployment.result_cache.get(key) if run.body.refresh in _FROM_CACHE else None
+    if cached is not None and _is_fresh(run, cached.computed_at):
+        return _body(deployment, run, cached.content, cached.computed_at, is_cached=True)
+    system_tables: list[str] = []
+
+    def noted(name: str) -> Iterable[Mapping[str, Any]]:
+        system_tables.append(name)
+        return run.rows_of(name)
+
+    try:
+        content = _rows(deployment, run, noted) if run.version.kind == "HogQLQuery" else _insight(deployment, run)
+    except NotComputed as refusal:
+        content = {"hasMore": False, "results": _example(deployment, run, refusal)}  # a file that can change: not kept
+    else:
+        if not system_tables:  # their rows are those that this caller may see, and change with every write
+            deployment.result_cache.put(key, content, run.now)
+    return _body(deployment, run, content, run.now, is_cached=False)
+
+
+def _cache_key(run: EndpointRun) -> str:
+    """A hash of everything that decides the result, besides the tables of the engine.
+
+    Of a table those are the columns and buckets that it was built with. The limit of an insight is ignored.
+    """
+    version, override = run.version, run.body.filters_override
+    return fingerprint(
+        {
+            "version": version.id,
+            "query": version.query,
+            "table": [list(version.columns), version.bucket_overrides] if run.from_table else None,
+            "variables": {**run.sent, **run.values},
+            "filters_override": override.model_dump(exclude_unset=True) if override is not None else None,
+            "page": [run.limit, run.offset] if version.kind == "HogQLQuery" else None,
+        }
+    )
+
+
+def _is_fresh(run: EndpointRun, computed_at: datetime) -> bool:
+    """Whether a result can answer a run. One that was read from a table ends with the build that it was read from."""
+    built = run.version.refreshed_at(run.now) if run.from_table else None
+    is_of_build = built is None or computed_at >= built
+    return is_of_build and computed_at <= run.now < _fresh_until(run, computed_at)
+
+
+def _fresh_until(run: EndpointRun, computed_at: datetime) -> datetime:
+    """When a result expires: with the freshness of the version, which for a table counts from its build."""
+    freshness = timedelta(seconds=run.version.data_freshness_seconds)
+    built = run.version.refreshed_at(run.now) if run.from_table else None
+    return computed_at + freshness if built is None else max(built + freshness, computed_at + _AT_LEAST)
 
 
 def counts_as_materialized(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -> bool:
@@ -213,56 +267,47 @@ def declared_values(
     return values
 
 
-def _rows_answer(deployment: Deployment, run: EndpointRun, rows: EngineRows) -> dict[str, Json]:
+def _rows(deployment: Deployment, run: EndpointRun, rows_of: RowsOfSystemTable) -> dict[str, Json]:
+    """The result of HogQL. Raises QueryRefused."""
+    read = read_query(run.version) if run.from_table else None
+    sql = sql_of(deployment.engine, run.version.query if read is None else {**run.version.query, "query": read})
+    rows = deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset, rows_of=rows_of)
     order = list(range(len(rows.columns)))
     if run.from_table and not run.values:
         order.sort(key=lambda index: rows.columns[index])  # a table without variables is read with `*`
     limited = parse(run.version.sql).get("limit") is not None
-    body = {
-        **_cached(deployment, run),
+    return {
         "clickhouse": rows.clickhouse,
         "columns": [rows.columns[index] for index in order],
-        "error": None,
         "hasMore": rows.has_more,
         "limit": run.limit if run.limit is not None else None if limited else _UNPAGED_LIMIT,
-        "metadata": None,
         "offset": (run.offset or 0) if run.limit is not None else None if limited else 0,
-        "query": run.version.sql,
+        "results": [[row[index] for index in order] for row in rows.results],
         "types": [list(rows.types[index]) for index in order],
-        **({"hogql": run.version.sql, "explain": None, "modifiers": None} if run.body.debug else {}),
     }
-    return _ordered(run, [[row[index] for index in order] for row in rows.results], body)
 
 
-def _insight_answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
-    if run.limit is not None and not run.from_table:
-        told = f"Limit/offset parameters are only supported for HogQLQuery, not {run.version.kind}"
-        raise invalid(told, "limit")
-    insight = _insight(deployment, run)
-    cached = _cached(deployment, run)
-    if run.body.debug and insight.period is not None:
-        period = insight.period
-        cached["resolved_date_range"] = {"date_from": zulu(period.start), "date_to": zulu(period.end)}
-    return _ordered(run, insight.results, {**cached, "hasMore": False})
-
-
-def _insight(deployment: Deployment, run: EndpointRun) -> ComputedInsight:
-    """The insight computed from events, or else with the results of an example. Raises QueryRefused, and a refusal
-    that names what is missing."""
+def _insight(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
+    """The result of an insight that is computed from events. Raises NotComputed, QueryRefused, and a refusal."""
     override = run.body.filters_override
-    try:
-        if override is None:
-            return computed(deployment.engine, run.version.query, run.sent)
-        if run.from_table:
-            return computed(deployment.engine, run.version.query, _override_of_table(run.version, override))
-        return computed(deployment.engine, _overridden(run, override))
-    except NotComputed as refusal:
-        if override is not None:
-            raise insight_examples.not_computed(refusal.message) from None
-        rows = insight_examples.rows_of(
-            deployment.definitions, run.endpoint.name, run.version.query, run.sent, because=refusal.message
-        )
-        return ComputedInsight(results=rows)
+    if override is None:
+        insight = computed(deployment.engine, run.version.query, run.sent)
+    elif run.from_table:
+        insight = computed(deployment.engine, run.version.query, _override_of_table(run.version, override))
+    else:
+        insight = computed(deployment.engine, _overridden(run, override))
+    period = insight.period
+    dates = None if period is None else {"date_from": zulu(period.start), "date_to": zulu(period.end)}
+    return {"hasMore": False, "resolved_date_range": dates, "results": insight.results}
+
+
+def _example(deployment: Deployment, run: EndpointRun, refusal: NotComputed) -> Json:
+    """The rows of an example of an insight that is not computed. Raises a refusal that names what is missing."""
+    if run.body.filters_override is not None:
+        raise insight_examples.not_computed(refusal.message) from None
+    return insight_examples.rows_of(
+        deployment.definitions, run.endpoint.name, run.version.query, run.sent, because=refusal.message
+    )
 
 
 def _breakdown_value(version: StoredVersion, override: DashboardFilter | None) -> dict[str, Json] | None:
@@ -297,29 +342,28 @@ def _overridden(run: EndpointRun, override: DashboardFilter) -> dict[str, Any]:
     return with_filters(run.version.query, dates, override.properties or [])
 
 
-def _ordered(run: EndpointRun, results: Json, body: Mapping[str, Json]) -> dict[str, Json]:
+def _body(
+    deployment: Deployment, run: EndpointRun, content: dict[str, Json], computed_at: datetime, *, is_cached: bool
+) -> dict[str, Json]:
     """The answer with its keys in the server's order: the results, the rest by name, and which version answered."""
-    return {"results": results, **dict(sorted(body.items(), key=lambda item: item[0].lower())), **_identity(run)}
-
-
-def _cached(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
-    fresh = timedelta(seconds=run.version.data_freshness_seconds)
-    debug: dict[str, Json] = {
-        "calculation_trigger": None,
-        "cache_key": None,
-        "resolved_date_range": None,
-        "timings": [],
-    }
-    return {
-        "cache_target_age": zulu(run.now + fresh),
-        "is_cached": False,
-        "last_refresh": zulu(run.now),
-        "next_allowed_client_refresh": zulu(run.now + _SOON),
+    body = {
+        **content,
+        "cache_target_age": zulu(_fresh_until(run, computed_at)),
+        "is_cached": is_cached,
+        "last_refresh": zulu(computed_at),
+        "next_allowed_client_refresh": zulu(computed_at + _SOON),
         "query_metadata": None,
         "query_status": None,
         "timezone": deployment.engine.project.timezone,
-        **(debug if run.body.debug else {}),
     }
+    is_hogql = run.version.kind == "HogQLQuery"
+    if is_hogql:
+        body |= {"error": None, "metadata": None, "query": run.version.sql}
+    results, dates = body.pop("results"), body.pop("resolved_date_range", None)
+    if run.body.debug:
+        body |= {"calculation_trigger": None, "cache_key": None, "resolved_date_range": dates, "timings": []}
+        body |= {"hogql": run.version.sql, "explain": None, "modifiers": None} if is_hogql else {}
+    return {"results": results, **dict(sorted(body.items(), key=lambda item: item[0].lower())), **_identity(run)}
 
 
 def _identity(run: EndpointRun) -> dict[str, Json]:
@@ -344,7 +388,8 @@ _BETWEEN: Final = " · "
 def log_answer(store: Store, run: EndpointRun, answer: dict[str, Json], milliseconds: int) -> None:
     results = answer["results"]
     rows = len(results) if isinstance(results, Sequence) else 0
-    tokens = f"path={run.path} cache=miss duration_ms={milliseconds} rows={rows} version={run.version.number}"
+    cache = "hit" if answer["is_cached"] else "miss"
+    tokens = f"path={run.path} cache={cache} duration_ms={milliseconds} rows={rows} version={run.version.number}"
     _log(store, run.endpoint, run.execution_id, run.now, "INFO", f"Endpoint executed{_BETWEEN}{tokens}")
     _stamp(store, run)
 
