@@ -23,7 +23,7 @@ from tests.facts.walk import FOLDER, Row, Walk, rows
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 TABLES = sorted((FOLDER / "tables").iterdir())
-COUNTS = {"management": 90, "running": 69, "checks": 30, "effects": 7, "tables": 8, "details": 13}
+COUNTS = {"management": 90, "running": 69, "checks": 30, "effects": 7, "tables": 8, "details": 19}
 ROWS = [row for document in COUNTS for row in rows(document)]
 FACTS = {fact.id: fact for fact in all_facts()}
 
