@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from endpoints_gitops.local.access import AccessLevel
 from endpoints_gitops.local.deployment import EngineRows, QueryEngine
 from endpoints_gitops.local.engine.project_data import ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused
@@ -36,12 +37,14 @@ class CountingEngine:
     def describe(self, query_node: Mapping[str, Any]) -> Any:
         return self._engine.describe(query_node)
 
-    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> EngineRows:
+    def run(
+        self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None, **more: Any
+    ) -> EngineRows:
         self.queries.append(sql)
         if self.refused:
             self.refused -= 1
             raise QueryRefused("This query exceeded the execution time limit", "query_timeout")
-        return self._engine.run(sql, values, limit=limit, offset=offset)
+        return self._engine.run(sql, values, limit=limit, offset=offset, **more)
 
     def close(self) -> None:
         self._engine.close()
@@ -195,6 +198,19 @@ def test_a_query_without_an_endpoint_is_always_computed(client, counted):
     answers = [client.post("query/", json=body).json() for _ in range(2)]
     assert [answer["is_cached"] for answer in answers] == [False, False]
     assert len(counted.queries) == 2
+
+
+def test_a_query_of_system_tables_is_always_computed(engine: QueryEngine, connect: Callable[..., httpx.Client]):
+    with running_server(engine=engine) as running:
+        client = connect(running)
+        _create(client, "SELECT name FROM system.data_modeling_endpoints ORDER BY name")
+        names = [_run(client)["results"]]
+        _create(client, "SELECT 1 AS one", "f")
+        names.append(_run(client)["results"])
+        running.set_access(AccessLevel.NONE, "f")
+        answer = _run(client)
+        assert [*names, answer["results"]] == [[["e"]], [["e"], ["f"]], [["e"]]]
+        assert answer["is_cached"] is False
 
 
 def test_equal_endpoints_have_results_of_their_own(client):

@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--control", action="store_true",
         help=(
             'add routes without a key: /__access__ ({"level": "viewer"} is what the keys may do), '
-            '/__age__ ({"days": N} ages tables and calls), /__faults__, /__requests__'
+            '/__age__ ({"days": N} ages tables, calls and results), /__faults__, /__requests__'
         ),
     )  # fmt: skip
 
