@@ -147,6 +147,7 @@ function resultView({ body, text, milliseconds }) {
     `Answered in ${milliseconds.toLocaleString("en")} ms`,
     `version ${body.endpoint_version}`,
     body.endpoint_materialized ? "read from the table" : "computed",
+    body.is_cached ? `in the cache since ${body.last_refresh.slice(0, 19)}Z` : null,
     body.hasMore ? "the server has more rows: set a limit and an offset" : null,
   ]
     .filter(Boolean)
