@@ -115,6 +115,15 @@ def test_without_the_extra(missing: str) -> None:
     assert "pip install 'endpoints-gitops[local]'" in ended.stderr
 
 
+def test_a_server_needs_an_extra_of_its_own() -> None:
+    hidden = f"import sys; sys.modules['clickhouse_connect'] = None; {PROGRAM}"
+    command = [sys.executable, "-c", hidden, "serve", "--clickhouse", "http://127.0.0.1:1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "the local server needs clickhouse_connect, which is not installed" in ended.stderr
+    assert "pip install 'endpoints-gitops[clickhouse]'" in ended.stderr
+
+
 def test_clickhouse_is_loaded_when_it_is_needed() -> None:
     program = (
         "import sys; from endpoints_gitops.local.serve import running_server\n"

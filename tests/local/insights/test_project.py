@@ -24,10 +24,12 @@ HERE = Path(__file__).parent
 CASES: dict[str, list[Any]] = YAML(typ="safe").load(HERE / "project_cases.yaml")
 
 
-@pytest.fixture(scope="session")
-def project() -> Iterator[Engine]:
+@pytest.fixture(scope="session", params=["embedded", pytest.param("remote", marks=pytest.mark.slow)])
+def project(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    clickhouse = request.getfixturevalue("clickhouse") if request.param == "remote" else None
     settings = read_project(HERE / "project.yaml", NOW)
-    with Engine.open(data=sorted((HERE / "project").iterdir()), now=NOW, project=settings) as engine:
+    files = sorted((HERE / "project").iterdir())
+    with Engine.open(data=files, now=NOW, project=settings, clickhouse=clickhouse) as engine:
         yield engine
 
 
