@@ -35,6 +35,7 @@ OLDEST: Final = (25, 8)
 PREFIX: Final = "endpoints_gitops_"
 """What the names of all databases of this tool begin with."""
 _GRACE_SECONDS: Final = 5
+_PING_SECONDS: Final = 1
 _LOADING_SECONDS: Final = 3600
 _OF_PROFILES: Final[dict[str, str | int]] = {
     "aggregate_functions_null_for_empty": 0,
@@ -205,7 +206,7 @@ class RemoteSession(ClickHouseSession):
         reason, user = _reason(error), self._url.user
         is_trouble = error.code is None or error.code in _REFUSED_USER or error.code in _TROUBLE
         if self._is_restricted:
-            if isinstance(_root(error), TimeoutError) and self._client.ping(_GRACE_SECONDS):
+            if isinstance(_root(error), TimeoutError) and self._client.ping(_PING_SECONDS):
                 return timed_out()  # ClickHouse looks at the time between blocks; it ends a query whose client is gone
             unavailable = ClickHouseUnavailable(f"ClickHouse at {self._url} does not answer: {reason}")
             return unavailable if is_trouble else from_clickhouse(reason)
