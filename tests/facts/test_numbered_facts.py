@@ -112,7 +112,6 @@ EXCEPTIONS = [
     "management 14",
     "running 22",
     "running 47",
-    "running 67",
     "running 69",
     "effects 7",
 ]
