@@ -61,9 +61,8 @@ def test_trend(few: Engine, case: dict[str, Any]) -> None:
 
 
 def _near(value: Any) -> Any:
-    is_numbers = (
-        isinstance(value, list) and value and isinstance(value[0], list) and isinstance(value[0][0], int | float)
-    )
+    is_rows = isinstance(value, list) and value and isinstance(value[0], list)
+    is_numbers = is_rows and value[0] and isinstance(value[0][0], int | float)
     return [pytest.approx(row) for row in value] if is_numbers else value
 
 
