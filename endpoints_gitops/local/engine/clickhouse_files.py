@@ -17,6 +17,10 @@ from endpoints_gitops.local.engine.session import ClickHouseSession
 from endpoints_gitops.local.engine.table_files import TableFile
 
 _ROW: Final = re.compile(r"\(at row (\d+)\)")
+_INFERENCE: Final = re.compile(
+    r"The table structure cannot be extracted.*?DB::Exception: | \([A-Z_]+\) \(version .*| You can specify .*"
+)
+"""What ClickHouse says around the reason why it cannot tell the types of a file: settings that are not the user's."""
 _NOISE: Final = re.compile(r"While|: While|In file/uri|\(in file|: \(at row|\(at row|Could not print|Buffer has gone")
 
 
@@ -66,7 +70,8 @@ def _unreadable(file: TableFile, refusal: QueryRefused) -> Problem:
     """The line of a row, which ClickHouse counts from 1 without the header of a CSV file."""
     row = _ROW.search(refusal.message)
     line = 0 if row is None or "RawBLOB" in refusal.message else int(row[1]) + (file.suffix == ".csv")
-    reason = _NOISE.split(refusal.message.replace("\n", " "))[0].strip(" :.")
+    found = _INFERENCE.sub("", refusal.message.replace("\n", " "))
+    reason = _NOISE.split(found)[0].strip(" :.")
     return Problem(
         path=str(file.path),
         line=line,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +48,10 @@ def _records_of_csv(stream: Iterator[str]) -> Iterator[tuple[int, Row]]:
     try:
         if not reader.fieldnames:
             raise UnreadableData("the header with the column names is missing", 1)
+        if "" in reader.fieldnames:
+            raise UnreadableData(f"column {reader.fieldnames.index('') + 1} of the header has no name", 1)
+        if repeated := _repeated(reader.fieldnames):
+            raise UnreadableData(f"the header has the column {repeated!r} more than once", 1)
         for record in reader:
             if None in record or None in record.values():
                 raise UnreadableData(
@@ -57,6 +61,11 @@ def _records_of_csv(stream: Iterator[str]) -> Iterator[tuple[int, Row]]:
             yield reader.line_num, {key: value for key, value in record.items() if value != ""}
     except csv.Error as error:
         raise UnreadableData(f"not CSV: {error}", reader.reader.line_num) from None
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """The first name that is there more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _object(text: str, line: int) -> Row:
@@ -75,8 +84,14 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
     def no_constant(name: str) -> None:
         raise ValueError(f"{name} is not a JSON number")
 
+    def unique(pairs: list[tuple[str, Any]]) -> Row:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            raise ValueError(f"the key {_repeated(name for name, _ in pairs)!r} is there more than once")
+        return row
+
     try:
-        value = json.loads(text, parse_constant=no_constant)
+        value = json.loads(text, parse_constant=no_constant, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
     except RecursionError:
@@ -207,8 +222,10 @@ def _readable(session: ClickHouseSession, file: TableFile, mistakes: _Mistakes) 
         mistakes.add(file.path, str(error), error.line)
     except InvalidInput as error:
         mistakes.problems += error.problems
-    except (OSError, UnicodeDecodeError) as error:
-        mistakes.add(file.path, f"cannot be read: {error}")
+    except OSError as error:  # its path is a name of our own
+        mistakes.add(file.path, f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        mistakes.add(file.path, f"not UTF-8: {error}")
 
 
 def _checked(record: Row, columns: Mapping[str, _FieldReader]) -> tuple[Row, list[str]]:

@@ -22,6 +22,12 @@ CONNECTIONS: Final = 8
 _PATIENCE: Final = 2.0
 """Seconds that a query gets beyond its own: to wait for a connection, and to be ended by ClickHouse."""
 _OF_MACHINE: Final[dict[str, str | int]] = {"max_threads": 2, "max_memory_usage_for_user": MEMORY_OF_ALL}
+_OF_FILES: Final[dict[str, str | int]] = {
+    "input_format_max_rows_to_read_for_schema_inference": 2**62,
+    "input_format_max_bytes_to_read_for_schema_inference": 2**62,
+}
+"""The types of a file's columns are those of all its rows: of its first rows alone (25,000 by default), a column that
+comes later would be left out without a word."""
 _FAILED: Final = "Streaming query failed: "
 
 
@@ -37,7 +43,7 @@ class EmbeddedSession(ClickHouseSession):
         self.database = f"engine_{uuid.uuid4().hex}"
         self._seconds = seconds
         self._is_restricted = False
-        self._settings = MEANING | _OF_MACHINE
+        self._settings = MEANING | _OF_MACHINE | _OF_FILES
         self._free = threading.BoundedSemaphore(CONNECTIONS)
         self._is_closed = False
         connection = _connected()

@@ -44,7 +44,7 @@ def find(paths: Iterable[Path], report: Report) -> list[TableFile]:
 
 def _single(path: Path, report: Report) -> Iterator[TableFile]:
     if not path.is_file():
-        report(path, "there is no such file")
+        report(path, _not_a_file(path))
         return
     file = _file(path)
     if file is None:
@@ -63,7 +63,7 @@ def _in_folder(folder: Path, report: Report) -> Iterator[TableFile]:
         if path.is_dir() and path.name in IN_PARTS:
             is_empty = False
             yield from _parts(path, report)
-        elif path.is_file() and (_file(path) is not None or _looks_like_table(path)):
+        elif _file(path) is not None or _looks_like_table(path):
             is_empty = False
             yield from _single(path, report)
     if is_empty:
@@ -72,20 +72,41 @@ def _in_folder(folder: Path, report: Report) -> Iterator[TableFile]:
 
 def _parts(folder: Path, report: Report) -> Iterator[TableFile]:
     """All files below a folder, which are rows of the table with the name of the folder, whatever their own names."""
-    files = [path for path in _visible(folder, deep=True) if path.is_file() and not path.name.endswith(_MANIFEST)]
+    files = [path for path in _below(folder, report, (folder.resolve(),)) if not path.name.endswith(_MANIFEST)]
     if not files:
         report(folder, f"the folder has no rows of the table {folder.name}: {_endings()}")
     for path in files:
         file = _file(path, part_of=folder.name)
         if file is None:
             report(path, _endings())
+        elif not path.is_file():
+            report(path, _not_a_file(path))
         else:
             yield file
 
 
-def _visible(folder: Path, *, deep: bool = False) -> list[Path]:
-    found = folder.rglob("*") if deep else folder.iterdir()
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+def _below(folder: Path, report: Report, parents: tuple[Path, ...]) -> Iterator[Path]:
+    """All that is below a folder and is not a folder. Links to folders are followed, but for one that leads back to a
+    folder that it is in."""
+    for path in _visible(folder):
+        if not path.is_dir():
+            yield path
+        elif (target := path.resolve()) in parents:
+            report(path, f"the link leads back to {target}, which it is in: remove it")
+        else:
+            yield from _below(path, report, (*parents, target))
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder. Raises OSError if it cannot be read."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _not_a_file(path: Path) -> str:
+    """Why a path with the name of a table cannot be read as one."""
+    if path.is_symlink() and not path.exists():
+        return f"the link leads to {path.readlink()}, which does not exist"
+    return "not a file" if path.exists() else "there is no such file"
 
 
 def _file(path: Path, part_of: str = "") -> TableFile | None:

@@ -220,6 +220,32 @@ def test_a_folder_says_what_it_cannot_read(tmp_path: Path) -> None:
     assert "persons.csv:2:1: id: 'x' is not a UUID" in told
 
 
+def test_links_to_folders_and_files_are_followed(tmp_path: Path) -> None:
+    """Rows behind a link count as all others, or the answer would be too small without a word."""
+    for name in ("tables/events", "archive", "files"):
+        (tmp_path / name).mkdir(parents=True)
+    for path, event in zip(("tables/events/1", "archive/2", "files/3"), EVENTS, strict=False):
+        json_lines(tmp_path / f"{path}.jsonl", [event])
+    (tmp_path / "tables/events/2026").symlink_to(tmp_path / "archive")
+    (tmp_path / "tables/events/3.jsonl").symlink_to("../../files/3.jsonl")
+    assert asked(tmp_path / "tables", "SELECT count() FROM events") == [[3]]
+
+
+def test_what_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "events/sub").mkdir(parents=True)
+    json_lines(tmp_path / "events/1.jsonl", EVENTS[:1])
+    (tmp_path / "events/sub/up").symlink_to("..")
+    (tmp_path / "events/2.jsonl").symlink_to("gone.jsonl")
+    (tmp_path / "orders.csv").symlink_to("gone.csv")
+    (tmp_path / "customers.csv").mkdir()
+    assert problems(tmp_path) == [
+        "customers.csv: not a file",
+        "events/sub/up: the link leads back to events, which it is in: remove it",
+        "events/2.jsonl: the link leads to gone.jsonl, which does not exist",
+        "orders.csv: the link leads to gone.csv, which does not exist",
+    ]
+
+
 @pytest.mark.parametrize("suffix", [".gz", ".br"])
 @pytest.mark.parametrize("name", ["events.jsonl", "orders.csv"])
 def test_half_a_compressed_file_is_refused(tmp_path: Path, name: str, suffix: str) -> None:
