@@ -417,6 +417,8 @@ def _log(store: Store, endpoint: StoredEndpoint, instance_id: str, now: datetime
 def _stamp(store: Store, run: EndpointRun) -> None:
     """Record the call time at the server's resolution. The rows are read again, because they can have changed
     meanwhile."""
+    if not (_is_old(run.endpoint.last_executed_at, run.now) or _is_old(run.version.last_executed_at, run.now)):
+        return
     endpoint = store.endpoints.first("id = ?", (run.endpoint.id,))
     version = store.version(run.endpoint, run.version.number)
     if endpoint is not None and _is_old(endpoint.last_executed_at, run.now):
