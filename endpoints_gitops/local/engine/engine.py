@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from endpoints_gitops.contract.clickhouse import type_word
+from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.hogql.paging import constant_limit
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.printer import readable
@@ -208,9 +209,8 @@ class Engine:
         """An engine with the sample product, with tables from files, or with empty tables.
 
         `now` stops the clock of queries, `project` has the settings of the project. Queries run in this process, or
-        else on the server `clickhouse`. Raises InvalidInput with every mistake in the files, QueryRefused for a cohort
-        whose members ClickHouse cannot select, and CouldNotFindOut, CredentialsError or UsageError for a server that
-        cannot be used.
+        else on the server `clickhouse`. Raises InvalidInput with every mistake in the files, and CouldNotFindOut,
+        CredentialsError or UsageError for a server that cannot be used.
         """
         session = _session(clickhouse)
         try:
@@ -224,11 +224,20 @@ class Engine:
         return engine
 
     def _fill_cohorts(self) -> None:
-        """Store the members of the cohorts; those of a later one can depend on those before it."""
+        """Store the members of the cohorts; those of a later one can depend on those before it. Raises InvalidInput
+        for the first cohort whose members cannot be selected."""
         for cohort in self.project.cohorts:
-            printed = translate(_parsed(cohort.members), self._tables, self._now, self.project)
-            rows = f"SELECT DISTINCT id AS person_id, {cohort.id} AS cohort_id FROM ({printed.text})"  # noqa: S608
-            self._session.execute(f"INSERT INTO {cohort.table} (person_id, cohort_id) {rows}")
+            try:
+                printed = translate(_parsed(cohort.members), self._tables, self._now, self.project)
+                rows = f"SELECT DISTINCT id AS person_id, {cohort.id} AS cohort_id FROM ({printed.text})"  # noqa: S608
+                self._session.execute(f"INSERT INTO {cohort.table} (person_id, cohort_id) {rows}")
+            except QueryRefused as refused:
+                place = cohort.where
+                message = f"the members of cohort {cohort.id} cannot be selected: {refused.message.splitlines()[0]}"
+                problem = Problem(
+                    path=place.path, line=place.line, column=place.column, message=message, code="project.invalid"
+                )
+                raise InvalidInput((problem,)) from None
 
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[EngineColumn]:
         """The columns of a HogQL node, found with '' for each variable (docs/server.md#answers).

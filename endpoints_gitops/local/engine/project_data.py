@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from endpoints_gitops.errors import Location
+
 MONDAY: Final = 1
 UTC_ZONE: Final = "UTC"
 
@@ -22,12 +24,14 @@ class ProjectAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectCohort:
-    """A cohort: `members` is the HogQL that selects the ids of its persons. A static one has its own table."""
+    """A cohort: `members` is the HogQL that selects the ids of its persons. A static one has its own table. `where` is
+    its place in the file of the settings."""
 
     id: int
     name: str
     members: str
     is_static: bool
+    where: Location
 
     @property
     def table(self) -> str:

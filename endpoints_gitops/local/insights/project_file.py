@@ -15,7 +15,7 @@ from endpoints_gitops.codecs.project_data import (
     ProjectSettingsFile,
     read_project_settings,
 )
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import Location, UsageError
 from endpoints_gitops.local.engine.project_data import ProjectAction, ProjectCohort, ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
@@ -53,7 +53,10 @@ class _Translation:
             with self._mistakes_at("cohorts", index, "filters"):
                 members = self._members(settings, known)
                 is_static = settings.persons is not None
-                cohorts.append(ProjectCohort(id=settings.id, name=settings.name, members=members, is_static=is_static))
+                where = Location(self._document.path, *self._document.position(("cohorts", index)))
+                cohorts.append(
+                    ProjectCohort(id=settings.id, name=settings.name, members=members, is_static=is_static, where=where)
+                )
         known = self._project(cohorts, [])
         for index, item in enumerate(self._settings.test_account_filters):
             with self._mistakes_at("test_account_filters", index):

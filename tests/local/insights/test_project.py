@@ -149,6 +149,20 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, line: int, message: str
     assert message in problem.message
 
 
+def test_a_cohort_that_clickhouse_cannot_select_is_a_mistake_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "project.yaml"
+    filters = "{type: AND, values: [{type: person, key: plan, operator: regex, value: '(('}]}"
+    path.write_text(
+        f"timezone: UTC\ncohorts:\n- {{id: 1, name: a, persons: [x]}}\n- {{id: 2, name: b, filters: {filters}}}\n"
+    )
+    with pytest.raises(InvalidInput) as caught:
+        Engine.open(sample=True, now=NOW, project=read_project(path, NOW))
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(
+        f"{path}:4:3: the members of cohort 2 cannot be selected: OptimizedRegularExpression"
+    )
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*absent\.yaml"):
         read_project(tmp_path / "absent.yaml", NOW)
