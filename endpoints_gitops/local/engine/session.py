@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from zoneinfo import ZoneInfo
@@ -71,7 +72,8 @@ def _timestamps(of: ClickHouseType) -> Convert:
     """Convert a time from UTC, in which ClickHouse returns it, to the zone of the column."""
     zone = next((argument.strip("'") for argument in of.arguments if argument.startswith("'")), None)
 
-    def convert(value: Any) -> Any:  # noqa: ANN401 - a text or None
+    @lru_cache(maxsize=4_096)  # the starts of intervals are few, and repeat in every row
+    def convert(value: str | None) -> str | None:
         if value is None:
             return None
         timestamp = _read(value).astimezone(UTC if zone is None else ZoneInfo(zone))

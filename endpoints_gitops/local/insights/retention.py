@@ -247,26 +247,28 @@ class _Retention:
 
     def _calendar(self) -> _Cells:
         """Actors by the interval of their start, and by the intervals in which they return."""
-        bucket = bucketed(self.range.interval)
+        bucket, least = bucketed(self.range.interval), self._minimum_occurrences()
+        all_returns = "groupUniqArrayIf" if least == 1 else "groupArrayIf"
         columns = [
             f"arraySort(groupUniqArrayIf({bucket}, ({self.start}) AND {self._since})) AS _starts",
-            f"arraySort(groupArrayIf({bucket}, ({self.back}) AND {self._since})) AS _returns",
+            f"arraySort({all_returns}({bucket}, ({self.back}) AND {self._since})) AS _returns",
             "'' AS _first" if self.kind == _RECURRING else self._first(),
         ]
         keys = self.breakdowns.aliases if self.breakdowns else []
         actors = self._per_actor(columns, [f"timestamp < {filters.moment(self.range.end)}"])
         grouped = ", ".join([*keys, "_starts", "_returns", "_first"])
         rows = self.run.ask(f"SELECT {grouped}, count() FROM ({actors}) WHERE notEmpty(_starts) GROUP BY {grouped}")  # noqa: S608
-        indexes, least = self._indexes(), self._minimum_occurrences()
+        indexes = self._indexes()
         index_of = cache(lambda text: indexes[self.run.local(text)])
         cells: _Cells = defaultdict(_RetentionCells)
         for *key, starts, returns, first, count in rows:
             begun = list(map(index_of, starts))
             often = Counter(map(index_of, returns))
+            value = tuple(map(str, key))
             returned = sorted(index for index, times in often.items() if times >= least)
             for start in self._started(begun, first):
                 for column in self._columns(start, begun[0], returned):
-                    cells[tuple(map(str, key))].counts[start, column] += int(count)
+                    cells[value].counts[start, column] += int(count)
         return cells
 
     def _columns(self, start: int, begun: int, returned: Sequence[int]) -> Sequence[int]:
