@@ -40,7 +40,7 @@ def add_selectors(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def moment(text: str) -> datetime:
+def timestamp(text: str) -> datetime:
     """An ISO time; in UTC unless it has a zone."""
     try:
         time = datetime.fromisoformat(text)

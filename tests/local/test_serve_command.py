@@ -92,7 +92,7 @@ def test_empty_tables() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--now", "yesterday"], "--now 'yesterday' is not an ISO time"),
+        (["--now", "yesterday"], "argument --now: 'yesterday' is not an ISO time"),
         (["--data", "nowhere.csv"], "nowhere.csv: there is no such file"),
         (["--project", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (["--port", "70000"], "cannot listen on port 70000"),

@@ -6,12 +6,11 @@ import argparse
 import math
 import os
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from endpoints_gitops.cli.arguments import day_count, event_count
+from endpoints_gitops.cli.arguments import day_count, event_count, timestamp
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
@@ -42,7 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="run queries on this server, in a database of their own: http(s)://user@host:port/?cluster=NAME "
         "(the password in ENDPOINTS_GITOPS_CLICKHOUSE_PASSWORD)",
     )  # fmt: skip
-    parser.add_argument("--now", metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)")
+    parser.add_argument(
+        "--now", type=timestamp, metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)"
+    )
     parser.add_argument(
         "--materialize", type=_building, default=0.0, metavar="HOW",
         help="how tables are built: instant (default), a number of seconds that a build takes, or fail",
@@ -67,7 +68,6 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     _refuse_combinations(arguments)
     from endpoints_gitops.local.serve import serve
 
-    now = _time(arguments.now)
     with ExitStack() as stack:
         copied = (_copied(arguments, console, stack),) if arguments.from_project else ()
         serve(
@@ -75,7 +75,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             state=arguments.state,
             sample=arguments.sample,
             data=(*arguments.data, *copied),
-            now=now,
+            now=arguments.now,
             definitions=Path(arguments.dir) if arguments.dir else None,
             announce=console.stdout,
             control=arguments.control,
@@ -167,15 +167,3 @@ def _building(text: str) -> float | None:
     if not 0 <= seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is neither instant, fail nor a number of seconds")
     return seconds
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"--now {text!r} is not an ISO time", fix="write it like 2026-07-01T12:00:00Z", code="usage.now"
-        ) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
