@@ -213,7 +213,7 @@ def _single(left: str, operator: str, value: object, context: FilterContext) -> 
     if operator == "is_cleaned_path_exact":
         return f"{_cleaned(left, context)} = {_cleaned(text(words), context)}"
     if operator.startswith("semver_"):
-        return versions.compared(left, operator, words)
+        return versions.compared(left, operator, words, text(words))
     raise NotComputed(f"the operator {operator}")
 
 

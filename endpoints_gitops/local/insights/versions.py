@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from endpoints_gitops.hogql.printer import literal
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights.refused import NotComputed
 
@@ -15,30 +14,27 @@ _NUMBERS: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})*")
 type _Bounds = tuple[str, str]
 
 
-def compared(left: str, operator: str, wanted: str) -> str:
-    """The condition of an operator such as `semver_gt`. What is not a version never matches.
+def compared(left: str, operator: str, wanted: str, quoted: str) -> str:
+    """The condition of an operator such as `semver_gt`. `quoted` is the HogQL of the wanted version. What is not a
+    version never matches.
 
     Raises QueryRefused as the server does, and NotComputed for an unknown operator.
     """
     word = operator.removeprefix("semver_")
     if word in _SIGNS:
-        return " AND ".join((_known(left), _known(_text(wanted)), _compared(left, _SIGNS[word], wanted)))
+        return " AND ".join((_known(left), _known(quoted), _compared(left, _SIGNS[word], quoted)))
     if word not in _RANGES:
         raise NotComputed(f"the operator {operator}")
     low, high = _RANGES[word](_parts(word, wanted))
-    return " AND ".join((_known(left), _compared(left, ">=", low), _compared(left, "<", high)))
+    return " AND ".join((_known(left), _compared(left, ">=", f"'{low}'"), _compared(left, "<", f"'{high}'")))
 
 
 def _compared(left: str, sign: str, version: str) -> str:
-    return f"sortableSemver({left}) {sign} sortableSemver({_text(version)})"
+    return f"sortableSemver({left}) {sign} sortableSemver({version})"
 
 
 def _known(version: str) -> str:
     return f"isNotNull(sortableSemver({version})[1])"
-
-
-def _text(version: str) -> str:
-    return literal(version)
 
 
 def _parts(word: str, wanted: str) -> list[int]:
