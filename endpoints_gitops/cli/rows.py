@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _GAP: Final = 2
 _NARROWEST: Final = 8
+_BREAKDOWNS: Final = ("breakdown", "breakdown_value")
 _LEFT_OUT: Final = "… {} more"
 
 
@@ -31,7 +32,7 @@ def document(rows: RunResult, output: str, width: int | None = None) -> str:
     """
     if rows.columns is not None:
         return _written(rows.columns, rows.rows, output, width)
-    table_like = _series(rows.rows) or _records(rows.rows)
+    table_like = _table_of_insight(rows.rows)
     if output == "json" or (table_like is None and output == "table"):
         return printable_json(json.dumps(list(rows.rows), indent=2, ensure_ascii=False)) + "\n"
     if table_like is None:
@@ -54,31 +55,82 @@ def items(rows: RunResult) -> tuple[JsonObject, ...]:
     return tuple({"columns": rows.columns, "values": row} for row in rows.rows)
 
 
-def _series(results: Sequence[Any]) -> tuple[list[str], list[list[Any]]] | None:
-    """Trends and similar results: a row for each day, a column for each series."""
+def _table_of_insight(results: Sequence[Any]) -> tuple[list[str], list[list[Any]]] | None:
+    """The columns and rows of an insight with all its numbers; None if they do not fit into a table."""
     if not results or not all(isinstance(result, Mapping) for result in results):
         return None
-    days = results[0].get("days") or results[0].get("labels")
-    if not isinstance(days, list) or not all(_fits(result, days) for result in results):
+    if all("values" in result for result in results):
+        return _retention(results)
+    return _series(results) or _records(results)
+
+
+def _series(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]] | None:
+    """Trends and similar results: a row for each day, a column for each series. Series of other days, such as those of
+    the previous period, follow a column with theirs."""
+    days: list[Any] = []
+    names: list[str] = []
+    columns: list[list[Any]] = []
+    for index, result in enumerate(results):
+        own, data = result.get("days") or result.get("labels"), result.get("data")
+        if not isinstance(own, list) or not isinstance(data, list) or len(own) != len(data):
+            return None
+        if own != days:
+            names.append("day")
+            columns.append(own)
+            days = own
+        names.append(_series_name(result, index))
+        columns.append(data)
+    if len({len(column) for column in columns}) > 1:
         return None
-    names = [str(series.get("label") or f"series {index}") for index, series in enumerate(results)]
-    return ["day", *names], [[day, *(series["data"][index] for series in results)] for index, day in enumerate(days)]
+    return names, [list(row) for row in zip(*columns, strict=True)]
 
 
-def _fits(series: Mapping[str, Any], days: list[Any]) -> bool:
-    return (series.get("days") or series.get("labels")) == days and _length(series.get("data")) == len(days)
+def _series_name(series: Mapping[str, Any], index: int) -> str:
+    """The label, else the breakdown value, as the series of funnels have no label."""
+    value = series.get("breakdown_value")
+    values = [str(part) for part in (value if isinstance(value, list) else [value]) if part is not None]
+    name = str(series.get("label") or "::".join(values) or f"series {index}")
+    return f"{name} ({series['compare_label']})" if series.get("compare_label") else name
 
 
-def _length(value: object) -> int:
-    return len(value) if isinstance(value, list) else -1
-
-
-def _records(results: Sequence[Any]) -> tuple[list[str], list[list[Any]]] | None:
-    """Objects with the same keys, such as the steps of a funnel: keys with plain values are columns."""
-    if not results or not all(isinstance(result, Mapping) for result in results):
+def _retention(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]] | None:
+    """Retention: a row for each cohort, a column for the count of each interval, and one for its sum or average if the
+    insight has them."""
+    heads = [{key: value for key, value in result.items() if key != "values"} for result in results]
+    cells = [_numbers_of_intervals(result["values"]) for result in results]
+    first, first_cells = heads[0], cells[0]
+    if first_cells is None or any(head.keys() != first.keys() for head in heads):
         return None
-    keys = [key for key in results[0] if all(key in result and _plain(result[key]) for result in results)]
-    return (keys, [[result[key] for key in keys] for result in results]) if len(keys) > 1 else None
+    rows = [[*head.values(), *row.values()] for head, row in zip(heads, cells, strict=True) if row is not None]
+    if any(row is None or row.keys() != first_cells.keys() for row in cells):
+        return None
+    return ["cohort" if key == "label" else key for key in first] + list(first_cells), rows
+
+
+def _numbers_of_intervals(values: Any) -> dict[str, Any] | None:  # noqa: ANN401 - part of an answer
+    if not isinstance(values, list) or not all(isinstance(value, Mapping) and "label" in value for value in values):
+        return None
+    return {
+        str(value["label"]) if key == "count" else f"{value['label']} {key}": number
+        for value in values
+        for key, number in value.items()
+        if key != "label"
+    }
+
+
+def _records(results: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]] | None:
+    """Objects such as the steps of a funnel or totals: keys with plain values and breakdown values are columns. Objects
+    (the settings of a series) and empty lists are left out; another list would be lost, so that this is not a table.
+    """
+    keys = list(dict.fromkeys(key for result in results for key in result))
+    columns = []
+    for key in keys:
+        values = [result.get(key) for result in results]
+        if all(_plain(value) for value in values) or key in _BREAKDOWNS:
+            columns.append(key)
+        elif any(isinstance(value, list) and value for value in values):
+            return None
+    return (columns, [[result.get(key) for key in columns] for result in results]) if len(columns) > 1 else None
 
 
 def _plain(value: object) -> bool:

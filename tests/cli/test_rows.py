@@ -31,7 +31,35 @@ SERIES = [
     {"label": "signup", "data": [1, 0], "days": ["2026-06-01", "2026-06-02"], "labels": ["1-Jun", "2-Jun"]},
 ]
 STEPS = [{"name": "seen", "order": 0, "count": 9, "people": []}, {"name": "paid", "order": 1, "count": 2, "people": []}]
-RETENTION = [{"values": [{"count": 1, "label": "Day 0"}], "label": "Day 0"}]
+PERIODS = [
+    {"label": "signup", "compare_label": "current", "data": [1, 0], "days": ["2026-06-03", "2026-06-04"]},
+    {"label": "signup", "compare_label": "previous", "data": [3, 4], "days": ["2026-06-01", "2026-06-02"]},
+]
+RATES = [
+    {"count": 3, "data": [50.0], "days": ["2026-06-01"], "breakdown_value": ["pro", "ff"]},
+    {"count": 3, "data": [25.0], "days": ["2026-06-01"], "breakdown_value": ["free", None]},
+]
+TOTALS = [
+    {"label": "pro", "data": [], "action": {"id": "buy"}, "aggregated_value": 3, "breakdown_value": ["pro", "ff"]},
+    {"label": "free", "data": [], "action": {"id": "buy"}, "aggregated_value": 1, "breakdown_value": ["free", None]},
+]
+RETENTION = [
+    {
+        "values": [{"count": 5, "label": "Day 0"}, {"count": 2, "label": "Day 1"}],
+        "label": "Day 0",
+        "date": "2026-06-01",
+    },
+    {
+        "values": [{"count": 7, "label": "Day 0"}, {"count": 0, "label": "Day 1"}],
+        "label": "Day 1",
+        "date": "2026-06-02",
+    },
+]
+SUMS = [
+    {"values": [{"count": 5, "aggregation_value": 1.5, "label": "Day 0"}], "label": "Day 0", "breakdown_value": ["a"]}
+]
+FUNNELS = [[STEPS[0] | {"breakdown_value": ["pro"]}]]
+BINS = [{"bins": [[60, 2], [90, 0]], "average_conversion_time": 61.5}]
 
 
 def test_table_aligns_columns():
@@ -83,7 +111,17 @@ def test_json_loses_nothing(drawn):
         (SERIES, "csv", "day,$pageview,signup\r\n2026-06-01,3,1\r\n2026-06-02,4,0\r\n"),
         (STEPS, "csv", "name,order,count\r\nseen,0,9\r\npaid,1,2\r\n"),
         (SERIES, "table", "day         $pageview  signup\n----------  ---------  ------\n"),
-        (RETENTION, "table", '[\n  {\n    "values": [\n'),
+        (PERIODS, "csv", "day,signup (current),day,signup (previous)\r\n2026-06-03,1,2026-06-01,3\r\n"),
+        (RATES, "csv", "day,pro::ff,free\r\n2026-06-01,50.0,25.0\r\n"),
+        (
+            TOTALS,
+            "csv",
+            'label,aggregated_value,breakdown_value\r\npro,3,"[""pro"", ""ff""]"\r\nfree,1,"[""free"", null]"',
+        ),
+        (RETENTION, "csv", "cohort,date,Day 0,Day 1\r\nDay 0,2026-06-01,5,2\r\nDay 1,2026-06-02,7,0\r\n"),
+        (SUMS, "csv", 'cohort,breakdown_value,Day 0,Day 0 aggregation_value\r\nDay 0,"[""a""]",5,1.5\r\n'),
+        (FUNNELS, "table", "[\n  [\n    {\n"),
+        (BINS, "table", '[\n  {\n    "bins": [\n'),
         (SERIES, "json", '[\n  {\n    "label": "$pageview",\n'),
         ([], "table", "[]\n"),
         ([[1], "x"], "table", "[\n  [\n    1\n"),
@@ -93,12 +131,14 @@ def test_insights_as_tables(results, output, want):
     assert document(RunResult(columns=None, rows=tuple(results)), output).startswith(want)
 
 
-@pytest.mark.parametrize("results", [SERIES, STEPS, RETENTION, [], [1, "x"]])
+@pytest.mark.parametrize("results", [SERIES, PERIODS, STEPS, RETENTION, [], [1, "x"]])
 def test_insights_as_json_are_unchanged(results):
     assert json.loads(document(RunResult(columns=None, rows=tuple(results)), "json")) == results
 
 
-@pytest.mark.parametrize("results", [RETENTION, [], [SERIES[0], {**SERIES[1], "data": [1]}], [1]])
+@pytest.mark.parametrize(
+    "results", [FUNNELS, BINS, [], [SERIES[0], {**SERIES[1], "data": [1]}], [RETENTION[0], {"values": 1}], [1]]
+)
 def test_csv_of_a_result_without_a_table_is_refused(results):
     with pytest.raises(UsageError, match="not a table"):
         document(RunResult(columns=None, rows=tuple(results)), "csv")

@@ -71,7 +71,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     console.show_document(document(rows, arguments.output, console.width()))
     count = len(rows.rows)
     milliseconds = (perf_counter() - started) * 1000
-    console.say(Line(f"{count} row{'s' if count != 1 else ''} in {milliseconds:.0f} ms", Style.FAINT))
+    noun = "result" if rows.columns is None else "row"  # of an insight, a result can be many rows of the table
+    console.say(Line(f"{count} {noun}{'s' if count != 1 else ''} in {milliseconds:.0f} ms", Style.FAINT))
     console.say(*(f"note: {note}" for note in rows.notes))
     return Outcome(command="run", summary={"rows": len(rows.rows)}, items=items(rows))
 
