@@ -92,11 +92,11 @@ _DIRECT = (
 _ARRAY_FUNCTIONS = ("has", "hasany", "hasall", "indexof", "countequal", "arrayexists", "arraycount")
 
 
-type Described = Sequence[Mapping[str, str]] | QueryRefused
+type QueryColumns = Sequence[Mapping[str, str]] | QueryRefused
 """The columns of a query, or why the engine refuses it."""
 
 
-def described(node: Mapping[str, Any] | None, engine: QueryEngine) -> Described:
+def describe_query(node: Mapping[str, Any] | None, engine: QueryEngine) -> QueryColumns:
     """The columns of a sent HogQL query. The engine can take seconds, so call this without the lock of the store."""
     if node is None or node["kind"] != "HogQLQuery" or isinstance(_tree(node["query"]), ParseFailure):
         return ()
@@ -109,7 +109,7 @@ def described(node: Mapping[str, Any] | None, engine: QueryEngine) -> Described:
 
 
 def checked(
-    node: Mapping[str, Any], variables: list[StoredVariable], columns: Described
+    node: Mapping[str, Any], variables: list[StoredVariable], columns: QueryColumns
 ) -> tuple[dict[str, Any], Sequence[Mapping[str, str]]]:
     """The node as it will be stored, with its columns. Raises a 400 about `query`."""
     if node["kind"] != "HogQLQuery" or not node["query"]:
@@ -249,9 +249,9 @@ class _Update:
 
 
 def create(
-    deployment: Deployment, call: RouteCall, body: EndpointRequest, query_columns: Described
+    deployment: Deployment, call: RouteCall, body: EndpointRequest, query_columns: QueryColumns
 ) -> tuple[StoredEndpoint, StoredVersion]:
-    """Create an endpoint with version 1, or nothing at all. `query_columns` are those of `described`."""
+    """Create an endpoint with version 1, or nothing at all. `query_columns` are those of `describe_query`."""
     name, sent = check_required(body)
     store = deployment.store
     query, columns = checked(sent, store.variables_of(call.project), query_columns)
@@ -278,10 +278,10 @@ def update(
     endpoint: StoredEndpoint,
     current: StoredVersion,
     body: EndpointRequest,
-    query_columns: Described,
+    query_columns: QueryColumns,
 ) -> Updated:
     """Check, then apply. A refusal after the checks keeps the earlier changes; a process that dies keeps none.
-    `query_columns` are those of `described`."""
+    `query_columns` are those of `describe_query`."""
     plan = _checked_update(deployment, call, endpoint, current, body, query_columns)
     try:
         with deployment.store.transaction(keep=(RequestRefused, sqlite3.Error)):
@@ -347,7 +347,7 @@ def _checked_update(
     endpoint: StoredEndpoint,
     current: StoredVersion,
     body: EndpointRequest,
-    query_columns: Described,
+    query_columns: QueryColumns,
 ) -> _Update:
     number = body.version if body.version is not None else call.incoming.asked_integer("version")
     check_freshness(body)
@@ -450,9 +450,8 @@ def _materialize(
     overrides: Mapping[str, str] | None = plan.body.bucket_overrides
     if overrides is None and bumped:
         overrides = before.bucket_overrides
-    materialization.check_overrides(
-        overrides
-    )  # a 400, though a new version is there (docs/server.md#writes-that-half-happen)
+    # a 400, though a new version is there (docs/server.md#writes-that-half-happen)
+    materialization.check_overrides(overrides)
     try:
         on = _enabled(plan.deployment, plan.call, endpoint, version, overrides)
     except RequestRefused as refusal:

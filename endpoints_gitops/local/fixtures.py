@@ -12,7 +12,7 @@ import math
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ MOST_COMBINATIONS: Final = 4000
 """The rows that are tried for conditions that share fields."""
 _MISSING: Final = object()
 _TIMES: Final = ("timestamp", "created_at")
+_NEVER_EMPTY: Final = (("event",), ("distinct_id",))
 _AGES: Final = (timedelta(hours=1), timedelta(days=2), timedelta(days=8), timedelta(days=31), timedelta(days=100))
 _SHIFTS: Final = (timedelta(0), timedelta(seconds=-1), timedelta(seconds=1), timedelta(days=-1), timedelta(days=1))
 _FEW: Final = 12
@@ -263,9 +264,6 @@ def _parts(start: datetime, numbers: Sequence[int]) -> Iterator[datetime]:
     yield from (start - timedelta(days=days) for days in range(1, 7))
 
 
-_NEVER_EMPTY: Final = (("event",), ("distinct_id",))
-
-
 def _near(constant: Any, constants: Sequence[Any]) -> Iterator[Any]:  # noqa: ANN401 - a JSON value
     """Values at and beside a constant, of one type for all constants: texts where there are texts."""
     texts = any(isinstance(value, str) for value in constants)
@@ -370,22 +368,14 @@ def _unproven_select(
             yield Unknown(clause=Clause.WHERE, text=where, reason=f"the row {row.label!r} {word}")
 
 
-class _engine:  # noqa: N801 - used like a function
+@contextmanager
+def _engine(rows: Sequence[FixtureRow], now: datetime) -> Iterator[Engine]:
     """An engine over rows, whose files are removed with it."""
-
-    def __init__(self, rows: Sequence[FixtureRow], now: datetime) -> None:
-        self._folder = TemporaryDirectory(prefix="endpoints-gitops-")
+    with TemporaryDirectory(prefix="endpoints-gitops-") as folder:
         for name, content in _files(rows, now, labelled=False).items():
-            Path(self._folder.name, name).write_bytes(content)
-        paths = sorted(Path(self._folder.name).iterdir())
-        self._engine = Engine.open(data=paths, now=now)
-
-    def __enter__(self) -> Engine:
-        return self._engine
-
-    def __exit__(self, *_raised: object) -> None:
-        self._engine.close()
-        self._folder.cleanup()
+            Path(folder, name).write_bytes(content)
+        with Engine.open(data=[Path(folder)], now=now) as engine:
+            yield engine
 
 
 def _files(rows: Sequence[FixtureRow], now: datetime, *, labelled: bool) -> dict[str, bytes]:

@@ -75,13 +75,17 @@ class RedactedRows:
 
 def redact_events(rows: Sequence[dict[str, Any]], rules: RedactionRules) -> RedactedRows:
     """The rows without personal values, as far as names and shapes tell. Raises UsageError for a rule of a name that no
-    row has: it may be misspelled.
+    row has, which may be misspelled, and for two rules of one name.
     """
     names = sorted(set(_names(list(rows))))
     unknown = sorted({*rules.replaced, *rules.kept} - set(names))
     if unknown:
         message = f"no copied event has {', '.join(map(repr, unknown))}: a rule of --redact or --keep has no effect"
         raise UsageError(message, fix="correct the name, or omit the rule", code="usage.redaction")
+    both = sorted(rules.kept.intersection(rules.replaced))
+    if both:
+        message = f"--redact and --keep both name {', '.join(map(repr, both))}"
+        raise UsageError(message, fix="omit one of the two", code="usage.redaction")
     hashes = _Hashes(rules.salt)
     redact: dict[str, Any] = {}
     for name in names:

@@ -95,6 +95,7 @@ def test_empty_tables() -> None:
         (["--now", "yesterday"], "argument --now: 'yesterday' is not an ISO time"),
         (["--data", "nowhere.csv"], "nowhere.csv: there is no such file"),
         (["--project", "nowhere.yaml"], "cannot read nowhere.yaml"),
+        (["--project", os.devnull], f"cannot read {os.devnull}: not a regular file"),
         (["--port", "70000"], "cannot listen on port 70000"),
     ],
 )

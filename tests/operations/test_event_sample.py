@@ -189,6 +189,11 @@ def test_a_rule_without_effect_is_refused() -> None:
         redact_events([event("a")], RedactionRules(replaced={"x": ""}, kept=frozenset(("emial",))))
 
 
+def test_two_rules_of_one_name_are_refused() -> None:
+    with pytest.raises(UsageError, match="--redact and --keep both name 'plan'"):
+        redact_events([event("a", plan="pro")], RedactionRules(replaced={"plan": "x"}, kept=frozenset(("plan",))))
+
+
 @pytest.mark.parametrize(
     "name", ["ship", "filename2x", "nameless", "$lib_version", "$browser", "zipped", "description"]
 )

@@ -20,6 +20,7 @@ from endpoints_gitops.local.engine.project_data import ProjectAction, ProjectCoh
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.filters import FilterContext
+from endpoints_gitops.workspace.files import read_regular_file
 
 _AUTOCAPTURE: Final = "$autocapture"
 _NO_PERSONS: Final = "SELECT id FROM persons WHERE 1 = 2"
@@ -31,7 +32,7 @@ def read_project(path: Path, now: datetime | None) -> ProjectData:
     Raises InvalidInput with every mistake, and UsageError for a file that cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", code="usage.project") from None
     file = read_project_settings(str(path), content)

@@ -41,7 +41,7 @@ def list_endpoints(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 def create_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     body = endpoint_request(call.incoming.sent())
-    columns = endpoint_writes.described(body.query, deployment.engine)
+    columns = endpoint_writes.describe_query(body.query, deployment.engine)
     with deployment.store.lock:
         endpoint, version = endpoint_writes.create(deployment, call, body, columns)
         return RouteAnswer(status=201, body=_item(deployment, call, endpoint, version))
@@ -61,7 +61,7 @@ def update_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     with store.lock:
         endpoint_of(deployment, call)
     body = endpoint_request(call.incoming.sent())
-    columns = () if body.deleted else endpoint_writes.described(body.query, deployment.engine)
+    columns = () if body.deleted else endpoint_writes.describe_query(body.query, deployment.engine)
     with store.lock:
         endpoint = endpoint_of(deployment, call)
         if body.deleted:
