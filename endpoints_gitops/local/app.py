@@ -83,8 +83,10 @@ def application(
         prefix=prefix,
     )
     if control:
-        return OwnSite(Router(ControlRoutes(deployment).routes(), redirect_slashes=False, default=layer))
-    return OwnSite(layer)
+        return OwnSite(
+            Router(ControlRoutes(deployment).routes(), redirect_slashes=False, default=layer), deployment.host_names
+        )
+    return OwnSite(layer, deployment.host_names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,8 @@ def wall_clock() -> datetime:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """`definitions` holds the examples for insights that are not computed; a build takes `build_seconds`,
-    and every one fails with `builds_fail`. `result_cache` holds results of this engine only: another deployment has
+    and every one fails with `builds_fail`. `host_names` are names of this machine besides localhost, in lower case, under
+    which requests are answered. `result_cache` holds results of this engine only: another deployment has
     its own."""
 
     store: Store
@@ -172,6 +173,7 @@ class Deployment:
     clock: Callable[[], datetime] = wall_clock
     build_seconds: float = 0.0
     builds_fail: bool = False
+    host_names: set[str] = field(default_factory=set)
     limiter: Limiter = field(default_factory=Limiter)
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)

@@ -8,7 +8,7 @@ tell both in headers that a page cannot change: `Host`, `Origin` and `Sec-Fetch-
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,19 +25,23 @@ _FOREIGN_SITES: Final = frozenset({"cross-site", "same-site"})
 
 @dataclass(frozen=True, slots=True)
 class OwnSite:
-    """An ASGI app that refuses the requests of other sites with a 403, before anything else reads them."""
+    """An ASGI app that refuses the requests of other sites with a 403, before anything else reads them. It is reached
+    under `host_names` too, which are in lower case."""
 
     app: ASGIApp
+    host_names: Collection[str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = foreign(scope["headers"], scope["method"])
+        refusal = foreign(scope["headers"], scope["method"], self.host_names)
         if refusal is None:
             await self.app(scope, receive, send)
         else:
             await JSONResponse(refusal.body, status_code=refusal.status)(scope, receive, send)
 
 
-def foreign(headers: Sequence[tuple[bytes, bytes]], method: str) -> RequestRefused | None:
+def foreign(
+    headers: Sequence[tuple[bytes, bytes]], method: str, host_names: Collection[str] = ()
+) -> RequestRefused | None:
     """The 403 for a request with these raw headers; None for a program, the own page, or a link to this server.
 
     A program sends no `Origin` and no `Sec-Fetch-Site`; without a `Host` (HTTP/1.0) it is no browser either.
@@ -46,7 +50,7 @@ def foreign(headers: Sequence[tuple[bytes, bytes]], method: str) -> RequestRefus
     for name, value in headers:
         sent.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip().lower())
     host = sent.get("host", [""])[0]
-    if host and not _LOOPBACK_HOST.fullmatch(host):
+    if host and not _LOOPBACK_HOST.fullmatch(host) and host.partition(":")[0] not in host_names:
         return forbidden(f'The host "{host}" is not this machine. Use localhost or 127.0.0.1.')
     for origin in sent.get("origin", []):
         if origin != f"http://{host}":

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -170,8 +170,9 @@ def serve(
     builds_fail: bool = False,
     project: Path | None = None,
     clickhouse: ClickHouseUrl | None = None,
+    host_names: Collection[str] = (),
 ) -> None:
-    """Serve until SIGINT or SIGTERM. A single line with URL and keys is written to `announce`. A table is built in
+    """Serve until SIGINT or SIGTERM, also under `host_names`. A single line with URL and keys is written to `announce`. A table is built in
     `build_seconds`; with `builds_fail` every build fails. `project` is the file with the settings of the project."""
     with ExitStack() as stack:
         stack.callback(resume_parsing)  # last: the process can continue
@@ -188,6 +189,7 @@ def serve(
             definitions=definitions,
             build_seconds=build_seconds,
             builds_fail=builds_fail,
+            host_names={name.lower() for name in host_names},
         )
         listening, running = _opened(stack, deployment, port, "")
         server = _UvicornServer(

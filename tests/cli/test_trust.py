@@ -23,6 +23,7 @@ def elsewhere(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> str:
         return original("127.0.0.1" if known else host, *more, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    server.deployment.host_names.update(("ph.test", "evil.test"))
     return f"http://ph.test:{port}"
 
 

@@ -155,6 +155,7 @@ def elsewhere(server, monkeypatch):
         return original("127.0.0.1" if host in ("ph.test", b"ph.test") else host, *more, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    server.deployment.host_names.add("ph.test")
     return f"http://ph.test:{server.url.rpartition(':')[2]}"
 
 

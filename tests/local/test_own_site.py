@@ -107,6 +107,20 @@ def test_other_sites_are_refused(
     assert controlled.requests.entries() == ()
 
 
+def test_other_names_of_this_machine(server: RunningServer, connect: Callable[..., httpx.Client]) -> None:
+    server.deployment.host_names.add("posthog.test")
+    client = connect(server)
+    for host, origin, status in (
+        ("posthog.test", "http://posthog.test", 200),
+        ("PostHog.test:8000", None, 200),
+        ("posthog.test", "http://evil.example", 403),
+        ("sub.posthog.test", None, 403),
+        ("posthog.test.evil.example", None, 403),
+    ):
+        headers = {"Host": host} | ({} if origin is None else {"Origin": origin})
+        assert client.get("endpoints/", headers=headers).status_code == status, (host, origin)
+
+
 def test_a_link_cannot_write(server: RunningServer) -> None:
     """A form of another site, sent by POST into a new tab, has Sec-Fetch headers like a followed link."""
     answer = httpx.post(f"{server.url}/api/projects/1/endpoints/", headers=FOLLOWED_LINK, verify=False)

@@ -318,6 +318,7 @@ def test_a_key_is_not_sent_to_a_host_that_only_the_checkout_names(app_once, monk
         "getaddrinfo",
         lambda host, *more, **named: original("127.0.0.1" if host in ("ph.test", b"ph.test") else host, *more, **named),
     )
+    app.server.deployment.host_names.add("ph.test")
     pin = app.pinned()
     if "canary" in options[0]:
         app.has_recorded(pin, month="2026-07")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,10 @@ _DAYS: Final = 30
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the port, the state folder and the data."""
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: 0, a free one)")
+    parser.add_argument(
+        "--host-name", action="append", default=[], type=_host_name, metavar="NAME",
+        help="also answer under this name, which leads to 127.0.0.1 on this machine; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--state", type=Path, metavar="FOLDER", help="keep endpoints and keys between starts here")
     parser.add_argument("--sample", action="store_true", help="serve tables of a small sample product")
     parser.add_argument(
@@ -57,6 +62,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _host_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a host: write it without http:// and port")
+    return text
+
+
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Serve until interrupted. The only line on stdout has the address and the keys, in every format."""
     from endpoints_gitops.local.extra import refuse_without_extra
@@ -83,6 +94,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             builds_fail=arguments.materialize is None,
             project=arguments.project,
             clickhouse=clickhouse,
+            host_names=arguments.host_name,
         )
     raise SystemExit(0)  # an outcome would be a second object on stdout with --format json
 
