@@ -82,11 +82,10 @@ def application(
         colleague=colleague,
         prefix=prefix,
     )
-    if control:
-        return OwnSite(
-            Router(ControlRoutes(deployment).routes(), redirect_slashes=False, default=layer), deployment.host_names
-        )
-    return OwnSite(layer, deployment.host_names)
+    if not control:
+        return OwnSite(layer, deployment.host_names)
+    controlled = Router(ControlRoutes(deployment).routes(), redirect_slashes=False, default=layer)
+    return OwnSite(controlled, deployment.host_names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,9 +163,9 @@ def wall_clock() -> datetime:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """`definitions` holds the examples for insights that are not computed; a build takes `build_seconds`,
-    and every one fails with `builds_fail`. `host_names` are names of this machine besides localhost, in lower case, under
-    which requests are answered. `result_cache` holds results of this engine only: another deployment has
-    its own."""
+    and every one fails with `builds_fail`. `host_names` are names of this machine besides localhost, in lower case,
+    under which requests are answered. `result_cache` holds results of this engine only: another deployment has its
+    own."""
 
     store: Store
     engine: QueryEngine

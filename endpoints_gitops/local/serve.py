@@ -172,8 +172,9 @@ def serve(
     clickhouse: ClickHouseUrl | None = None,
     host_names: Collection[str] = (),
 ) -> None:
-    """Serve until SIGINT or SIGTERM, also under `host_names`. A single line with URL and keys is written to `announce`. A table is built in
-    `build_seconds`; with `builds_fail` every build fails. `project` is the file with the settings of the project."""
+    """Serve until SIGINT or SIGTERM. A single line with URL and keys is written to `announce`. A table is built in
+    `build_seconds`; with `builds_fail` every build fails. `project` is the file with the settings of the project,
+    `host_names` are names besides localhost under which requests are answered."""
     with ExitStack() as stack:
         stack.callback(resume_parsing)  # last: the process can continue
         settings = UNKNOWN_PROJECT if project is None else read_project(project, now)
