@@ -17,7 +17,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from endpoints_gitops.hogql.parser import remember
-from endpoints_gitops.local import api_document, keys, materialization
+from endpoints_gitops.local import keys, materialization
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refused
 from endpoints_gitops.local.control import ControlRoutes
 from endpoints_gitops.local.deployment import Deployment
@@ -183,6 +183,8 @@ class ApiDocumentApp:
         if scope["method"] not in {"GET", "HEAD"}:
             answer = refused(method_not_allowed(scope["method"]))
         else:
+            from endpoints_gitops.local import api_document  # takes long, and few ask for it
+
             answer = RouteAnswer(body=api_document.document(DOCUMENTED, _site(_headers(scope), self.prefix)))
         await _response(answer)(scope, receive, send)
 

@@ -36,7 +36,6 @@ from endpoints_gitops.local.deployment import (
 )
 from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.fault_layer import Connections
-from endpoints_gitops.local.insights.project_file import read_project
 from endpoints_gitops.local.store import Project, Store
 from endpoints_gitops.local.web_page import page_url
 
@@ -177,7 +176,7 @@ def serve(
     `host_names` are names besides localhost under which requests are answered."""
     with ExitStack() as stack:
         stack.callback(resume_parsing)  # last: the process can continue
-        settings = UNKNOWN_PROJECT if project is None else read_project(project, now)
+        settings = UNKNOWN_PROJECT if project is None else _project_data(project, now)
         opener = _opener(sample=sample, data=data, now=now, project=settings, clickhouse=clickhouse)
         engine = LazyEngine(opener, settings)
         stack.callback(engine.close)
@@ -200,6 +199,12 @@ def serve(
         stack.callback(stop_parsing, for_good=True)  # threads that wait for the parser would keep the process alive
         stack.enter_context(_signals_kept())
         server.run([listening])
+
+
+def _project_data(file: Path, now: datetime | None) -> ProjectData:
+    from endpoints_gitops.local.insights.project_file import read_project  # takes long, and few servers have a file
+
+    return read_project(file, now)
 
 
 class _UvicornServer(uvicorn.Server):
