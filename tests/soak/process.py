@@ -13,12 +13,14 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Final
 
+from endpoints_gitops.local.serve import IDLE_SECONDS
+
 _PROGRAM: Final = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(sys.argv[1:]))"
 _SECONDS: Final = 60
 """The longest that a request may take: a client that waits longer met a server that hangs."""
 
-_KEPT_ALIVE: Final = 2.0
-"""Seconds after which a connection is not used again: the server closes it after 5."""
+_KEPT_ALIVE: Final = IDLE_SECONDS - 5
+"""Seconds after which a connection is not used again, because the server is about to close it."""
 
 
 class Lost(Exception):
@@ -82,19 +84,21 @@ class ServerProcess:
 
 
 class Wire:
-    """One client: a connection that is kept, and opened again where the server closed it."""
+    """One client: a connection that is kept, and opened again for a new start of the server."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
         self._connection: HTTPConnection | None = None
         self._used = 0.0
+        self._start = 0
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and decoded body. Raises Lost, and TimeoutError for a server that hangs."""
         content = None if body is None else json.dumps(body)
         headers = {"Authorization": f"Bearer {self._server.key}", "Content-Type": "application/json"}
-        if time.monotonic() - self._used > _KEPT_ALIVE:
+        if time.monotonic() - self._used > _KEPT_ALIVE or self._start != self._server.starts:
             self.close()
+        self._start = self._server.starts
         try:
             connection = self._connection or HTTPConnection("127.0.0.1", self._server.port, timeout=_SECONDS)
             self._connection = connection
