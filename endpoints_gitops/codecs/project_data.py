@@ -89,7 +89,8 @@ class ProjectSettingsFile:
 
 def read_project_settings(path: str, content: bytes) -> ProjectSettingsFile:
     """Read the settings of a project. Raises InvalidInput with every mistake."""
-    root = compose(path, decode(path, content, what="the settings of a project"))
+    text = decode(path, content, what="the settings of a project")
+    root = compose(path, text, empty="this file is empty; it needs a setting such as `timezone: UTC`")
     reading = ValueReader(path=path)
     value = reading.value(root)
     if reading.problems:

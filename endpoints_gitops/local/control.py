@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,6 +20,9 @@ ACCESS: Final = "/__access__"
 AGE: Final = "/__age__"
 FAULTS: Final = "/__faults__"
 REQUESTS: Final = "/__requests__"
+
+
+_MOST_DAYS: Final = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +45,25 @@ class ControlRoutes:
         if request.method == "DELETE":
             self.deployment.access.clear()
             return Response(status_code=204)
-        try:
-            sent = json.loads(await request.body())
-            self.deployment.set_access(AccessLevel(sent["level"]), sent.get("endpoint"))
-        except (ValueError, TypeError, AttributeError, LookupError) as error:
+        sent = _json_object(await request.body())
+        level, endpoint = sent.get("level"), sent.get("endpoint")
+        is_name = endpoint is None or isinstance(endpoint, str)
+        if not is_name or sent.keys() - {"level", "endpoint"} or level not in tuple(AccessLevel):
             expected = f'expected {{"level": one of {", ".join(AccessLevel)}, "endpoint": a name, or none}}'
-            return JSONResponse({"error": f"{expected}: {error!r}"}, status_code=400)
+            return JSONResponse({"error": expected}, status_code=400)
+        try:
+            self.deployment.set_access(AccessLevel(level), endpoint)
+        except LookupError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
         return Response(status_code=204)
 
     async def age(self, request: Request) -> Response:
         """POST `{"days": N}` makes all that the server has older."""
-        try:
-            self.deployment.age(timedelta(days=float(json.loads(await request.body())["days"])))
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
-            return JSONResponse({"error": f'expected {{"days": N}}: {error!r}'}, status_code=400)
+        days = _days(_json_object(await request.body()))
+        if days is None:
+            expected = f'expected {{"days": N}}, where N is a number from 0 to {_MOST_DAYS}'
+            return JSONResponse({"error": expected}, status_code=400)
+        self.deployment.age(timedelta(days=days))
         return Response(status_code=204)
 
     async def faults(self, request: Request) -> Response:
@@ -78,3 +86,19 @@ class ControlRoutes:
             self.deployment.log.clear()
             return Response(status_code=204)
         return JSONResponse([asdict(entry) for entry in self.deployment.log.entries()])
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; empty if it is not one, as each route needs a key."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _days(sent: dict[str, Any]) -> float | None:
+    value = sent.get("days")
+    if sent.keys() != {"days"} or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value <= _MOST_DAYS else None

@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from endpoints_gitops.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
@@ -244,10 +246,23 @@ class Store:
     """The state of a local server. Hold `lock` for changes that must not be interleaved with other requests."""
 
     def __init__(self, folder: Path | None) -> None:
+        """Open the state in a folder, or an empty one in memory. Raises UsageError for a file that holds no state."""
         self.lock = threading.RLock()
         self.idle_checked_at: datetime | None = None
         """When tables that idle were looked for; None where times were moved since."""
-        self._connection = sqlite3.connect(_file(folder), check_same_thread=False, isolation_level=None)
+        file = _file(folder)
+        self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        try:
+            self._open_tables()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise UsageError(
+                f"{file}: cannot read the state of the local server: {error}",
+                fix="delete the file, or choose another folder for --state",
+                code="usage.state",
+            ) from None
+
+    def _open_tables(self) -> None:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self.projects = StoredTable(self._connection, Project, "projects")

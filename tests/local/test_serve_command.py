@@ -18,6 +18,7 @@ import pytest
 
 from endpoints_gitops.cli import main
 from endpoints_gitops.local.materialization import BUILD_FAILED
+from endpoints_gitops.local.serve import running_server
 
 PROGRAM = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(sys.argv[1:]))"
 TABLES = Path(__file__).parent / "engine" / "tables"
@@ -93,6 +94,9 @@ def test_empty_tables() -> None:
     ("words", "told"),
     [
         (["--now", "yesterday"], "argument --now: 'yesterday' is not an ISO time"),
+        (["--now", "1900-01-01"], "argument --now: '1900-01-01' is outside the range of ClickHouse's times"),
+        (["--now", "2200-01-01"], "argument --now: '2200-01-01' is outside the range of ClickHouse's times"),
+        (["--dir", "nowhere"], "--dir nowhere: there is no such folder"),
         (["--data", "nowhere.csv"], "nowhere.csv: there is no such file"),
         (["--project", "nowhere.yaml"], "cannot read nowhere.yaml"),
         (["--project", os.devnull], f"cannot read {os.devnull}: not a regular file"),
@@ -151,6 +155,34 @@ def test_materialize_decides_how_tables_are_built(how: str, state: tuple[bool, s
 def test_control_adds_the_route_that_ages_tables(words: list[str], status: int) -> None:
     with started(*words) as start:
         assert httpx.post(f"{start['url']}/__age__", json={"days": 40}, verify=False).status_code == status
+
+
+@pytest.fixture(scope="module")
+def control() -> Iterator[str]:
+    with running_server(control=True) as running:
+        yield running.url
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "told"),
+    [
+        ("__age__", {"days": -1}, "N is a number from 0"),
+        ("__age__", {"days": 1e300}, "N is a number from 0"),
+        ("__age__", {"days": "x"}, "N is a number from 0"),
+        ("__age__", {"days": 1, "hours": 2}, "N is a number from 0"),
+        ("__age__", [], "N is a number from 0"),
+        ("__access__", {"level": "god"}, "one of none, viewer"),
+        ("__access__", {"level": "viewer", "endpoints": "a"}, "one of none, viewer"),
+        ("__access__", {"level": "viewer", "endpoint": 5}, "one of none, viewer"),
+        ("__access__", {"level": "viewer", "endpoint": "a"}, "there is no endpoint 'a'"),
+        ("__access__", None, "one of none, viewer"),
+    ],
+    ids=str,
+)
+def test_control_refuses_what_it_does_not_understand(control: str, route: str, body: Any, told: str) -> None:
+    answer = httpx.post(f"{control}/{route}", json=body, verify=False)
+    assert answer.status_code == 400
+    assert told in answer.json()["error"]
 
 
 def test_materialize_refuses_other_words(capsys: pytest.CaptureFixture[str]) -> None:

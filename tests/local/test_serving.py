@@ -20,7 +20,7 @@ import pytest
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.local.deployment import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
-from endpoints_gitops.local.store import FILE_NAME
+from endpoints_gitops.local.store import FILE_NAME, Store
 
 QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
 SERVE = (
@@ -159,3 +159,11 @@ def test_announcement_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _returns_at_once(_self: object) -> None:
     return None
+
+
+@pytest.mark.parametrize("content", [b"SQLite format 3\0 and half of a header", b"not a database" * 100])
+def test_a_state_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(UsageError, match=r"local-server\.sqlite3: cannot read the state of the local server"):
+        Store(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == content

@@ -29,6 +29,8 @@ from ruamel.yaml.reader import ReaderError
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, line_and_column
 from endpoints_gitops.errors import InvalidInput, Problem
 
+EMPTY_DEFINITION: Final = "this file is empty; a definition needs a name and a query"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Span:
@@ -136,20 +138,20 @@ DEEPEST: Final = 100
 _LARGEST_FOR_PYTHON: Final = 65_536
 
 
-def compose(path: str, text: str) -> SolidNode:
-    """The document of a file as a tree.
+def compose(path: str, text: str, *, empty: str = EMPTY_DEFINITION) -> SolidNode:
+    """The document of a file as a tree. `empty` is the mistake of a file without one.
 
     Raises InvalidInput for text that is not YAML, for none or several documents, and for one that is nested too deeply
     or too large with its aliases expanded.
     """
     content = text.removeprefix(BOM)
     try:
-        return _composed(path, c_events(content))
+        return _composed(path, c_events(content), empty)
     except YAMLError as error:
         failure = error
     if is_misread_flow(failure) and len(content) <= _LARGEST_FOR_PYTHON:
         try:
-            return _composed(path, YAML(typ="safe", pure=True).parse(content))
+            return _composed(path, YAML(typ="safe", pure=True).parse(content), empty)
         except YAMLError:
             raise InvalidInput((explain(path, content, failure),)) from None
     raise InvalidInput((explain(path, content, failure),))
@@ -159,7 +161,7 @@ def compose_purely(path: str, text: str) -> SolidNode:
     """Like `compose`, with ruamel.yaml's own parser: slow, but independent of the C parser."""
     content = text.removeprefix(BOM)
     try:
-        return _composed(path, YAML(typ="safe", pure=True).parse(content))
+        return _composed(path, YAML(typ="safe", pure=True).parse(content), EMPTY_DEFINITION)
     except YAMLError as error:
         raise InvalidInput((explain(path, content, error),)) from None
 
@@ -176,12 +178,12 @@ def c_events(text: str) -> Iterator[Any]:
         yield parser.get_event()
 
 
-def _composed(path: str, events: Iterator[Any]) -> SolidNode:
+def _composed(path: str, events: Iterator[Any], empty: str) -> SolidNode:
     composer = _Composer(path=path)
     for event in events:
         composer.take(event)
     if composer.root is None:
-        composer.refuse(None, "empty", "this file is empty; a definition needs a name and a query")
+        composer.refuse(None, "empty", empty)
     return composer.root
 
 

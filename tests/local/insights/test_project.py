@@ -137,6 +137,7 @@ def test_filters_that_are_not_computed(project: Engine, condition: dict[str, Any
         ("actions:\n- {id: 1, name: a, steps: [{event: view, text: x}]}\n", 2, "are for the event $autocapture"),
         ("test_account_filters:\n- {key: a, operator: x, value: 1}\n", 2, "does not compute the operator x"),
         ("timezone: [\n", 2, ""),
+        ("# nothing\n", 0, "this file is empty; it needs a setting such as `timezone: UTC`"),
     ],
 )
 def test_mistakes_in_the_file(tmp_path: Path, text: str, line: int, message: str) -> None:
