@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -19,8 +18,8 @@ import pytest
 from endpoints_gitops.cli import main
 from endpoints_gitops.local.materialization import BUILD_FAILED
 from endpoints_gitops.local.serve import running_server
+from tests.serve_process import PROGRAM, query, serve_process
 
-PROGRAM = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(sys.argv[1:]))"
 TABLES = Path(__file__).parent / "engine" / "tables"
 
 
@@ -29,19 +28,12 @@ def started(
     *words: str, stop: signal.Signals = signal.SIGTERM, told: str = "", env: Mapping[str, str] | None = None
 ) -> Iterator[Any]:
     """What the server says at its start; at the end it is stopped, and must have said nothing more than `told`."""
-    command = [sys.executable, "-c", PROGRAM, "serve", *words]
-    variables = {**os.environ, **(env or {})}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables)
-    try:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
+    with serve_process(*words, env=env) as (start, process):
+        yield start
         process.send_signal(stop)
         out, err = process.communicate(timeout=20)
         assert (out, process.returncode) == ("", 0)
         assert re.fullmatch(told, err), err
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @contextmanager
@@ -50,14 +42,7 @@ def serving(
 ) -> Iterator[Callable[[str], Any]]:
     """What asks the server a query."""
     with started(*words, stop=stop, told=told, env=env) as start:
-        headers = {"Authorization": f"Bearer {start['readonly_key']}"}
-
-        def ask(sql: str) -> Any:
-            body = {"query": {"kind": "HogQLQuery", "query": sql}}
-            url = f"{start['url']}/api/projects/{start['project_id']}/query/"
-            return httpx.post(url, json=body, headers=headers, verify=False, timeout=20).json()["results"]
-
-        yield ask
+        yield lambda sql: query(start, sql).json()["results"]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +15,7 @@ from endpoints_gitops.hogql import parser
 from endpoints_gitops.hogql.parser_processes import POOL
 from endpoints_gitops.local.engine.embedded import EmbeddedSession
 from endpoints_gitops.local.serve import RunningServer
-
-PROGRAM = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(['serve']))"
+from tests.serve_process import serve_process
 
 
 def endless(name: str) -> str:
@@ -140,25 +136,18 @@ def take_and_release(server: RunningServer) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_server_stops_at_once_while_it_parses(processes: Any, number: signal.Signals) -> None:
-    command = [sys.executable, "-c", PROGRAM]
-    serving = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert serving.stdout is not None
-        told = json.loads(serving.stdout.readline())
+    with serve_process() as (start, process):
         client = httpx.Client(
-            base_url=f"{told['url']}/api/projects/1",
-            headers={"Authorization": f"Bearer {told['readonly_key']}"},
+            base_url=f"{start['url']}/api/projects/1",
+            headers={"Authorization": f"Bearer {start['readonly_key']}"},
             verify=False,
             timeout=30,
         )
         with client, ThreadPoolExecutor(1) as thread:
             slow = thread.submit(client.post, "/query/", json={"query": hogql(endless("stopped"))})
-            processes.until(lambda: processes.descendants(serving.pid, "parser_child"))
+            processes.until(lambda: processes.descendants(process.pid, "parser_child"))
             assert client.get("/endpoints/").json()["results"] == []
-            serving.send_signal(number)
-            assert (*serving.communicate(timeout=parser.SECONDS / 2), serving.returncode) == ("", "", 0)
+            process.send_signal(number)
+            assert (*process.communicate(timeout=parser.SECONDS / 2), process.returncode) == ("", "", 0)
             with pytest.raises(httpx.HTTPError):
                 slow.result(30).raise_for_status()
-    finally:
-        serving.kill()
-        serving.communicate()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import closing
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.local.serve import IDLE_SECONDS
+from tests.serve_process import SERVE
 
-_PROGRAM: Final = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(sys.argv[1:]))"
 _SECONDS: Final = 60
 """The longest that a request may take: a client that waits longer met a server that hangs."""
 
@@ -69,11 +68,9 @@ class ServerProcess:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) // 1000
 
     def _start(self) -> dict[str, Any]:
-        words = ("serve", "--port", str(self.port), "--state", str(self._state))
+        words = ("--port", str(self.port), "--state", str(self._state))
         with self._errors.open("ab") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *words], stdout=subprocess.PIPE, stderr=errors, text=True
-            )
+            self._process = subprocess.Popen([*SERVE, *words], stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:

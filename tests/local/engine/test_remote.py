@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -28,9 +27,9 @@ from endpoints_gitops.local.engine.remote import PREFIX, RemoteSession
 from endpoints_gitops.local.serve import running_server
 from endpoints_gitops.model.secret import Secret
 from tests.clickhouse_server import CLUSTER, PASSWORD, READER, USER, RunningClickHouse, running_clickhouse
+from tests.serve_process import SERVE, query, serve_process
 
 pytestmark = pytest.mark.slow
-PROGRAM = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(sys.argv[1:]))"
 TABLES = Path(__file__).parent / "tables"
 
 
@@ -52,41 +51,15 @@ def databases(url: ClickHouseUrl) -> set[str]:
         return {str(name) for (name,) in found if str(name).startswith(PREFIX)} - {session.database}
 
 
-@contextmanager
-def serving(url: str, *words: str, environ: dict[str, str] | None = None) -> Iterator[tuple[dict[str, Any], Any]]:
-    """What a server says at its start, and its process."""
-    command = [sys.executable, "-c", PROGRAM, "serve", "--clickhouse", url, *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process: Any = subprocess.Popen(command, env=os.environ | (environ or {}), **pipes)
-    try:
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        yield json.loads(line), process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def ask(start: dict[str, Any], sql: str) -> httpx.Response:
-    return httpx.post(
-        f"{start['url']}/api/projects/{start['project_id']}/query/",
-        json={"query": {"kind": "HogQLQuery", "query": sql}},
-        headers={"Authorization": f"Bearer {start['readonly_key']}"},
-        verify=False,
-        timeout=60,
-    )
-
-
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_serve_has_a_database_of_its_own_and_drops_it(fake: RunningClickHouse, stop: signal.Signals) -> None:
     url = url_of(fake)
     before = databases(url)
     shown = fake.url.replace(f":{url.password.reveal()}", "")
-    with serving(
-        f"http://{USER}@127.0.0.1:{fake.port}", "--data", str(TABLES), environ={PASSWORD_VARIABLE: PASSWORD}
-    ) as (start, process):
+    words = ("--clickhouse", f"http://{USER}@127.0.0.1:{fake.port}", "--data", str(TABLES))
+    with serve_process(*words, env={PASSWORD_VARIABLE: PASSWORD}) as (start, process):
         (added,) = databases(url) - before
-        assert ask(start, "SELECT count() > 0 FROM events").json()["results"] == [[1]]
+        assert query(start, "SELECT count() > 0 FROM events").json()["results"] == [[1]]
         process.send_signal(stop)
         assert (*process.communicate(timeout=30), process.returncode) == ("", "", 0)
     assert databases(url) == before
@@ -122,7 +95,7 @@ def test_an_interrupted_start_leaves_no_database(fake: RunningClickHouse, tmp_pa
     before, pipe = databases(url_of(fake)), tmp_path / "events.jsonl"
     line = '{"event": "e", "distinct_id": "a", "timestamp": "2026-06-01"}\n'
     pipe.write_text(line * 2_000_000)
-    command = [sys.executable, "-c", PROGRAM, "serve", "--clickhouse", fake.url, "--data", str(pipe)]
+    command = [*SERVE, "--clickhouse", fake.url, "--data", str(pipe)]
     loading = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         processes.until(lambda: databases(url_of(fake)) - before)
@@ -223,7 +196,7 @@ def test_a_lost_server_is_a_503_until_it_is_back(monkeypatch: pytest.MonkeyPatch
         body = {"name": "e", "query": {"kind": "HogQLQuery", "query": "SELECT count() AS n FROM events"}}
         assert httpx.post(endpoints, json=body, headers=headers, verify=False).status_code == 201
         requests: list[Callable[[], httpx.Response]] = [
-            lambda: ask(start, "SELECT count() FROM events"),
+            lambda: query(start, "SELECT count() FROM events"),
             lambda: httpx.post(f"{endpoints}e/run", json={}, headers=headers, verify=False, timeout=60),
             lambda: httpx.post(endpoints, json={**body, "name": "f"}, headers=headers, verify=False, timeout=60),
             lambda: httpx.post(
@@ -243,13 +216,13 @@ def test_a_lost_server_is_a_503_until_it_is_back(monkeypatch: pytest.MonkeyPatch
             assert "does not answer: timed out" in refusal["detail"] or "does not answer: " in refusal["detail"]
             assert PASSWORD not in refusal["detail"]
         os.kill(server.process.pid, signal.SIGCONT)
-        assert ask(start, "SELECT count() FROM events").json()["results"] == [[0]]
+        assert query(start, "SELECT count() FROM events").json()["results"] == [[0]]
         assert httpx.post(f"{endpoints}e/run", json={}, headers=headers, verify=False).json()["results"] == [[0]]
         logs = httpx.get(f"{endpoints}e/logs/", headers=headers, verify=False).json()["results"]
         assert any("error=database_unavailable" in entry["message"] for entry in logs)
         server.process.kill()
         server.process.wait()
-        assert ask(start, "SELECT count() FROM events").status_code == 503
+        assert query(start, "SELECT count() FROM events").status_code == 503
 
 
 class _Unclosed(Engine):
@@ -286,7 +259,7 @@ def test_a_database_that_cannot_be_dropped_is_named() -> None:
 
 
 def test_serve_says_that_its_database_is_left() -> None:
-    with running_clickhouse() as server, serving(server.url) as (_start, process):
+    with running_clickhouse() as server, serve_process("--clickhouse", server.url) as (_start, process):
         server.process.kill()
         server.process.wait()
         process.send_signal(signal.SIGTERM)
