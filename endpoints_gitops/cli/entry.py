@@ -14,8 +14,19 @@ there.
 """
 
 
+_INTERRUPTED: Final = 130
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code of the process. Without `argv`, the process runs only this command."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:  # while the command is imported, or once more while the first is reported
+        sys.stderr.write("error: interrupted\n")
+        return _INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words in (["--version"], ["-V"]):
         from endpoints_gitops import __version__

@@ -177,6 +177,17 @@ def test_every_error_has_its_exit_code(cli, monkeypatch, error):
     assert ran.json["errors"][0]["message"] in ran.err
 
 
+def test_an_interrupt_outside_of_the_command_is_no_traceback(monkeypatch, capsys):
+    """While it is imported, or once more while the first interrupt is reported."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "run", interrupted)
+    assert entry.main(["list"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

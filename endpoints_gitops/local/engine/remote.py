@@ -10,7 +10,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -36,6 +36,8 @@ PREFIX: Final = "endpoints_gitops_"
 """What the names of all databases of this tool begin with."""
 _GRACE_SECONDS: Final = 5
 _PING_SECONDS: Final = 1
+_GREETING_SECONDS: Final = 15
+"""What never answers at all is not waited for as long as a server that loads."""
 _LOADING_SECONDS: Final = 3600
 _OF_PROFILES: Final[dict[str, str | int]] = {
     "aggregate_functions_null_for_empty": 0,
@@ -89,8 +91,9 @@ class RemoteSession(ClickHouseSession):
         self._files: EmbeddedSession | None = None
         self.database = f"{PREFIX}{datetime.now(UTC):%Y%m%d_%H%M%S}_{uuid.uuid4().hex[:8]}"
         with self._errors():
+            with closing(self._connected(_GREETING_SECONDS)) as client:
+                _check_version(url, client)
             self._client = self._connected(_LOADING_SECONDS)
-            _check_version(url, self._client)
             self._engine = self._table_engine()
             comment = text(f"endpoints-gitops serve, process {os.getpid()} on {socket.gethostname()}")
             created = f"CREATE DATABASE {identifier(self.database)}{self.on_cluster} COMMENT {comment}"

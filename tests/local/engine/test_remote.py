@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -183,6 +184,16 @@ def test_no_server_and_no_clickhouse(capsys: pytest.CaptureFixture[str], page: s
     code, err = started(capsys, page)
     assert code == 4
     assert "does not answer: " in err
+
+
+def test_a_server_that_never_answers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading may take an hour, but whether there is a server is known much sooner."""
+    monkeypatch.setattr(remote, "_GREETING_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        code, err = started(capsys, url)
+    assert code == 4
+    assert f"ClickHouse at {url.replace('//', '//default@')} does not answer: timed out" in err
 
 
 def test_a_lost_server_is_a_503_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
