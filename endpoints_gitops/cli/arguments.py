@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.errors import UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from endpoints_gitops.plan.planning import Overwrite, PlanOptions
 
 
@@ -40,14 +41,14 @@ def add_selectors(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def timestamp(text: str) -> datetime:
-    """An ISO time; in UTC unless it has a zone."""
+def clock_time(text: str) -> datetime:
+    """The time at which the clock of queries stands still."""
+    from endpoints_gitops.local import clock
+
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r} is not an ISO time; write it like 2026-07-01T12:00:00Z"
-        raise argparse.ArgumentTypeError(message) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return clock.clock_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def seconds(text: str) -> float:

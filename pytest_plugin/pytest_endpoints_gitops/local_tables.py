@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,15 +129,16 @@ class LocalTables:
 
 
 def parse_time(text: str) -> datetime | None:
-    """A moment in UTC unless it names another zone; None for an empty text. Raises NotSetUp."""
+    """The time at which the clock of queries stands still; None for an empty text. Raises NotSetUp."""
+    from endpoints_gitops.local.clock import clock_time
+
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return clock_time(text)
+    except ValueError as error:
         command = ("pytest", "--endpoints-now=2026-07-31T12:00:00Z")
-        raise NotSetUp("endpoints_now", f"not a time: {text!r}", command=command) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise NotSetUp("endpoints_now", str(error), command=command) from None
 
 
 def _engine(paths: Sequence[Path], now: datetime | None, project: Path | None) -> Engine:

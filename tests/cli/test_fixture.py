@@ -79,6 +79,7 @@ def test_files_are_replaced_only_after_an_answer(cli: Any, folder: Any) -> None:
         (["trend"], "trend is an insight: only the conditions of HogQL are understood"),
         (["paid", "--var", "x=1"], "the query has no variable 'x'"),
         (["paid", "--now", "soon"], "'soon' is not an ISO time"),
+        (["paid", "--now", "1900-01-01"], "'1900-01-01' is outside the range of ClickHouse's times"),
     ],
 )
 @pytest.mark.usefixtures("folder")

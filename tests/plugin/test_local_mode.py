@@ -200,3 +200,13 @@ def test_mistakes_in_the_settings_of_the_project_fail_the_test(first_day, settin
     result = first_day.pytest(*OPTIONS)
     result.assert_outcomes(failed=1)
     assert message in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("time", "message"),
+    [("soon", "'soon' is not an ISO time"), ("2200-01-01", "outside the range of ClickHouse's times")],
+)
+def test_a_clock_that_cannot_be_set_fails_the_test(first_day, time, message):
+    result = first_day.pytest("--endpoints=local", "--endpoints-data=tables", f"--endpoints-now={time}")
+    result.assert_outcomes(failed=1)
+    assert message in result.stdout.str()

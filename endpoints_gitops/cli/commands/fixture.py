@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.cli.arguments import timestamp
+from endpoints_gitops.cli.arguments import clock_time
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, UsageError
@@ -31,7 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "(default: the definition's default, else that of its first example)",
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="where to write (default: fixtures/NAME)")
-    parser.add_argument("--now", type=timestamp, metavar="TIME", help="what now() is (default: the start of this hour)")
+    parser.add_argument(
+        "--now", type=clock_time, metavar="TIME", help="what now() is (default: the start of this hour)"
+    )
     parser.epilog = (
         "The query runs on the local engine, over rows with values near the constants of its conditions. A condition "
         "without a hit or without a miss is named, and the exit code is 4. No request is made."

@@ -7,12 +7,11 @@ import math
 import os
 import re
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from endpoints_gitops.cli.arguments import day_count, event_count, timestamp
+from endpoints_gitops.cli.arguments import clock_time, day_count, event_count
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
@@ -20,8 +19,6 @@ from endpoints_gitops.model.outcome import Outcome
 
 _EVENTS: Final = 1000
 _DAYS: Final = 30
-_FIRST_TIME: Final = datetime(1970, 1, 2, tzinfo=UTC)
-_END_OF_TIME: Final = datetime(2106, 1, 1, tzinfo=UTC)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "(the password in ENDPOINTS_GITOPS_CLICKHOUSE_PASSWORD)",
     )  # fmt: skip
     parser.add_argument(
-        "--now", type=_clock_time, metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)"
+        "--now", type=clock_time, metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)"
     )
     parser.add_argument(
         "--materialize", type=_building, default=0.0, metavar="HOW",
@@ -171,14 +168,6 @@ def _copied(arguments: argparse.Namespace, console: Console, stack: ExitStack) -
         Line(f"  hashed: {', '.join(redacted.hashed) or 'nothing'}", Style.FAINT),
     )
     return path
-
-
-def _clock_time(text: str) -> datetime:
-    """A time for `now()`: one of ClickHouse's DateTime, with which it computes."""
-    time = timestamp(text)
-    if not _FIRST_TIME <= time < _END_OF_TIME:
-        raise argparse.ArgumentTypeError(f"{text!r} is outside the range of ClickHouse's times: 1970-01-02 to 2105")
-    return time
 
 
 def _building(text: str) -> float | None:
