@@ -155,7 +155,8 @@ def _engine(paths: Sequence[Path], now: datetime | None, project: Path | None) -
     except InvalidInput as error:
         received = ("received", "\n".join(map(str, error.problems)))
         serve = ("endpoints-gitops", "serve", "--help")
-        raise NotSetUp("mode local", "the tables or settings have mistakes", received, command=serve) from None
+        what = "settings of the project" if {problem.path for problem in error.problems} == {str(project)} else "tables"
+        raise NotSetUp("mode local", f"the {what} have mistakes", received, command=serve) from None
     except UsageError as error:
         raise NotSetUp("endpoints_project", error.message, command=("pytest", "--endpoints-project=FILE")) from None
     except EndpointsError as error:

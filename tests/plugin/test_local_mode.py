@@ -192,6 +192,7 @@ def test_queries_use_the_settings_of_the_project(first_day):
     [
         (None, "cannot read"),
         ("timezone: Mars/Olympus\n", "'Mars/Olympus' is not a time zone such as Europe/Berlin"),
+        ("timezone: Mars/Olympus\n", "mode local: the settings of the project have mistakes"),
     ],
 )
 def test_mistakes_in_the_settings_of_the_project_fail_the_test(first_day, settings, message):
