@@ -38,29 +38,37 @@ def records(session: ClickHouseSession, file: TableFile) -> Iterator[tuple[int, 
             return
         with plain.open(encoding="utf-8-sig", newline="") as stream:
             if file.suffix == ".csv":
-                yield from _records_of_csv(stream)
+                yield from _records_of_csv(stream, skip_empty=file.table in IN_PARTS)
             else:
                 yield from ((line, _object(text, line)) for line, text in enumerate(stream, 1) if text.strip())
 
 
-def _records_of_csv(stream: Iterator[str]) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(stream, strict=True)
+def _records_of_csv(stream: Iterator[str], *, skip_empty: bool) -> Iterator[tuple[int, Row]]:
+    """The records of CSV. An empty line is skipped, or a mistake where ClickHouse reads the file: it would be a row."""
+    limit = csv.field_size_limit(_LONGEST_FIELD)  # of the process, 131,072 by default
+    reader = csv.reader(stream, strict=True)
     try:
-        if not reader.fieldnames:
+        header = next(reader, [])
+        if not header:
             raise UnreadableData("the header with the column names is missing", 1)
-        if "" in reader.fieldnames:
-            raise UnreadableData(f"column {reader.fieldnames.index('') + 1} of the header has no name", 1)
-        if repeated := _repeated(reader.fieldnames):
+        if "" in header:
+            raise UnreadableData(f"column {header.index('') + 1} of the header has no name", 1)
+        if repeated := _repeated(header):
             raise UnreadableData(f"the header has the column {repeated!r} more than once", 1)
-        for record in reader:
-            if None in record or None in record.values():
+        for fields in reader:
+            if not fields and skip_empty:
+                continue
+            if not fields:
+                raise UnreadableData("an empty line is not a row: remove it", reader.line_num)
+            if len(fields) != len(header):
                 raise UnreadableData(
-                    f"the header has {len(reader.fieldnames)} columns, but this row has a different number",
-                    reader.line_num,
+                    f"the header has {len(header)} columns, but this row has a different number", reader.line_num
                 )
-            yield reader.line_num, {key: value for key, value in record.items() if value != ""}
+            yield reader.line_num, {name: value for name, value in zip(header, fields, strict=True) if value != ""}
     except csv.Error as error:
-        raise UnreadableData(f"not CSV: {error}", reader.reader.line_num) from None
+        raise UnreadableData(f"not CSV: {error}", reader.line_num) from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _repeated(names: Iterable[str]) -> str | None:
@@ -100,6 +108,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
     return value
 
 
+_LONGEST_FIELD: Final = 2**31 - 1
 _MOST_PROBLEMS: Final = 20
 _NAMESPACE: Final = uuid.UUID("6f1d9e0e-6d6f-5b5e-9d55-0f6f4c1a7e11")
 

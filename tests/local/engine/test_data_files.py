@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -316,6 +317,8 @@ def test_a_folder_with_characters_that_mean_something(tmp_path: Path) -> None:
         ("orders.jsonl", ('{"a": 1}', '{"a": '), ["2:1: not JSON: Expecting value at character 6"]),
         ("orders.csv", ("a,b", "1,2", '3,"4'), ["3:1: not CSV: unexpected end of data"]),
         ("orders.csv", ("a,b", "1,2,3"), ["2:1: the header has 2 columns, but this row has a different number"]),
+        ("orders.csv", ("a,b", "1,2", "", "3,4"), ["3:1: an empty line is not a row: remove it"]),
+        ("orders.csv", ("a", "1", ""), ["3:1: an empty line is not a row: remove it"]),
         ("orders.csv", (), ["1:1: the header with the column names is missing"]),
     ],
 )
@@ -324,6 +327,16 @@ def test_mistakes(write: Write, name: str, lines: Any, wanted: list[str]) -> Non
     assert len(found) == len(wanted)
     for got, text_wanted in zip(sorted(found), sorted(wanted), strict=True):
         assert got == f"{name}:{text_wanted}"
+
+
+def test_a_csv_field_can_be_long(write: Write) -> None:
+    long, limit = "x" * 300_000, csv.field_size_limit()
+    events = write(
+        "events.csv", "event,distinct_id,timestamp,properties", "", f'e,a,2026-06-01,"{{""s"": ""{long}""}}"'
+    )
+    found = rows([events, write("orders.csv", "s", long)], "SELECT length(properties.s), length(s) FROM events, orders")
+    assert found == [[300_000, 300_000]]
+    assert csv.field_size_limit() == limit
 
 
 def test_types_are_those_of_all_rows(write: Write) -> None:
