@@ -24,6 +24,7 @@ from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.store import StoredEndpoint, StoredVariable, StoredVersion, new_id
 from endpoints_gitops.model.freshness import DEFAULT_SECONDS, SCHEDULES
 from endpoints_gitops.model.name import is_endpoint_name
+from endpoints_gitops.model.uuids import is_uuid
 
 _FRESHNESS = (
     f"Data freshness must be one of: {list(SCHEDULES.values())} seconds "
@@ -179,7 +180,7 @@ def _check_variables(entries: Mapping[str, Any], tree: Tree, variables: list[Sto
             "See https://posthog.com/docs/endpoints/variables for detail.",
             "query",
         )
-    wrong = [key for key in entries if not _is_uuid(key)]
+    wrong = [key for key in entries if not is_uuid(key)]
     if wrong:
         raise invalid(f"Variable ID(s) not valid UUIDs: {', '.join(wrong)}. ", "query")
     known = {variable.id: variable for variable in variables}
@@ -214,14 +215,6 @@ def variables_in_arrays(tree: Tree) -> list[str]:
     calls = (node for node in nodes(tree) if node["node"] == "Call" and str(node["name"]).lower() in _ARRAY_FUNCTIONS)
     chains = (chain_of(argument) for call in calls for argument in call["args"] if argument["node"] == "Placeholder")
     return [chain[1] for chain in chains if len(chain) > 1 and chain[0] == "variables"]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

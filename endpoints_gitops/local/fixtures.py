@@ -25,6 +25,7 @@ from endpoints_gitops.hogql.printer import readable
 from endpoints_gitops.hogql.syntax_tree import Clause
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.model.uuids import is_uuid
 
 MOST_COMBINATIONS: Final = 4000
 """The rows that are tried for conditions that share fields."""
@@ -246,7 +247,7 @@ def _domain(path: FieldPath, group: Sequence[Predicate], known: _KnownValues) ->
         tried = (*near, *(known.now - age for age in _AGES))
         return _distinct([_iso(time) for time in tried if 1971 <= time.year <= 2261])
     if path == ("person_id",):
-        ids = [constant for constant in constants if isinstance(constant, str) and _is_uuid(constant)]
+        ids = [constant for constant in constants if isinstance(constant, str) and is_uuid(constant)]
         return _distinct([*ids, str(uuid.UUID(int=7)), str(uuid.UUID(int=8))])
     values = list(itertools.chain.from_iterable(_near(constant, constants) for constant in constants))
     if not values:
@@ -312,14 +313,6 @@ def _alike(time: datetime, written: str) -> str:
 
 def _iso(time: datetime) -> str:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _distinct(values: Sequence[Any]) -> list[Any]:

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.redaction import redacted_value
+from endpoints_gitops.model.uuids import is_uuid
 
 REDACTED: Final = "redacted"
 
@@ -149,7 +150,7 @@ class _Hashes:
             return value
         if _EMAIL.fullmatch(value):
             made = f"person-{digest.hex()[:12]}@example.com"
-        elif _is_uuid(value):
+        elif is_uuid(value):
             made = str(uuid.UUID(bytes=digest[:16], version=4))
         else:
             made = f"id-{digest.hex()[:16]}"
@@ -199,14 +200,6 @@ class _Mask:
 
 def _parameter(match: re.Match[str]) -> str:
     return match[0] if match[1].startswith("utm_") else f"{match[1]}={REDACTED}"
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_address(text: str) -> bool:

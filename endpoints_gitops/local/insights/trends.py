@@ -21,7 +21,6 @@ from endpoints_gitops.model.json import Json
 _CUMULATIVE: Final = "ActionsLineGraphCumulative"
 _LINES: Final = ("ActionsLineGraph", "ActionsBar", "ActionsUnstackedBar", "ActionsAreaGraph", _CUMULATIVE)
 _TOTALS: Final = ("BoldNumber", "ActionsPie", "ActionsBarValue", "WorldMap", "ActionsTable", "Progress")
-_ACTIVE: Final = ("weekly_active", "monthly_active")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
