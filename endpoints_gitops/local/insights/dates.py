@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 from endpoints_gitops.local.insights.refused import NotComputed
@@ -156,7 +157,9 @@ class Period:
     def buckets(self) -> list[datetime]:
         """The starts of the intervals, the first of which holds `start`."""
         first = aligned(self.start, self.interval, self.week_start)
-        return list(_until(first, self.end, self.interval))
+        buckets = list(_until(first, self.end, self.interval))
+        refuse_repeated_hours([*buckets, self.end], self.interval)
+        return buckets
 
     def days(self) -> list[str]:
         """The buckets as `days` of the answer."""
@@ -187,6 +190,16 @@ def _until(first: datetime, end: datetime, interval: str) -> Iterator[datetime]:
         yield bucket
         count += 1
         bucket = later(first, interval, count)
+
+
+def refuse_repeated_hours(starts: Sequence[datetime], interval: str) -> None:
+    """Raises NotComputed for hours and minutes over the night in which clocks go back: the same local time comes twice,
+    and one of them would be left out."""
+    if interval not in ("hour", "minute"):
+        return
+    offsets = [start.utcoffset() or timedelta() for start in starts]
+    if any(after < before for before, after in pairwise(offsets)):
+        raise NotComputed("interval", f"{interval}s over the end of daylight saving time, when local times come twice")
 
 
 def iso_text(moment: datetime) -> str:

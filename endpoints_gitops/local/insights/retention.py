@@ -13,7 +13,7 @@ from typing import Any, Final
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of, cohorts_of, parts_of
-from endpoints_gitops.local.insights.dates import aligned, is_all, iso_text, later, parsed_date
+from endpoints_gitops.local.insights.dates import aligned, is_all, iso_text, later, parsed_date, refuse_repeated_hours
 from endpoints_gitops.local.insights.questions import InsightRun, bucketed
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json
@@ -428,6 +428,7 @@ def _range(run: InsightRun, retention: Mapping[str, Any]) -> RetentionRange:
     given = run.date_range.get("date_from")
     if not given:
         starts = [later(end, interval, -count) for count in range(width, 0, -1)]
+        refuse_repeated_hours([*starts, end], interval)
         return RetentionRange(starts=starts, end=end, width=width, interval=interval, brackets=brackets)
     parsed = parsed_date("dateRange.date_from", given, run.now, week_start=week_start)
     first = aligned(parsed.moment, interval, week_start)
@@ -436,6 +437,7 @@ def _range(run: InsightRun, retention: Mapping[str, Any]) -> RetentionRange:
         starts.append(start)
         if len(starts) > _MOST_INTERVALS:
             raise NotComputed("dateRange", f"the range has more than {_MOST_INTERVALS} intervals")
+    refuse_repeated_hours([*starts, end], interval)
     return RetentionRange(starts=starts, end=end, width=width, interval=interval, brackets=brackets)
 
 

@@ -68,6 +68,32 @@ def test_refused(project: Engine, sql: str, message: str) -> None:
     assert message in caught.value.message
 
 
+SERIES = [{"kind": "EventsNode", "event": "view"}, {"kind": "EventsNode", "event": "view"}]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"kind": "TrendsQuery", "series": SERIES},
+        {"kind": "LifecycleQuery", "series": SERIES[:1]},
+        {"kind": "StickinessQuery", "series": SERIES[:1]},
+        {"kind": "FunnelsQuery", "series": SERIES, "funnelsFilter": {"funnelVizType": "trends"}},
+        {"kind": "RetentionQuery", "retentionFilter": {"period": "Hour"}},
+    ],
+    ids=lambda node: node["kind"],
+)
+def test_hours_are_refused_when_a_local_time_comes_twice(project: Engine, node: dict[str, Any]) -> None:
+    """On 1 November 2026, 1:00 to 2:00 comes twice in Los Angeles. On 8 March an hour is missing: nothing is lost."""
+    by_hour = node if node["kind"] == "RetentionQuery" else node | {"interval": "hour"}
+    with pytest.raises(NotComputed, match="hours over the end of daylight saving time"):
+        computed(project, by_hour | {"dateRange": {"date_from": "2026-10-31", "date_to": "2026-11-02"}})
+    for first, last in (("2026-10-30", "2026-10-31"), ("2026-03-07", "2026-03-09")):
+        assert computed(project, by_hour | {"dateRange": {"date_from": first, "date_to": last}}).results is not None
+    if node["kind"] != "RetentionQuery":
+        by_day = node | {"interval": "day", "dateRange": {"date_from": "2026-10-31", "date_to": "2026-11-02"}}
+        assert computed(project, by_day).results is not None
+
+
 def test_filters_of_hogql_leave_out_test_accounts(project: Engine) -> None:
     sql = "SELECT count() FROM events WHERE {filters}"
     node = {
