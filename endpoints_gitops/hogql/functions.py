@@ -15,7 +15,8 @@ A row is `names: arity result marks`.
   `states` the suffixes State and Merge; `reducer` is allowed in arrayReduce; `additive` can be computed from the values
   of parts; `macro` is printed as a template by PostHog, without DISTINCT, FILTER and WITHIN GROUP; `encloses` is
   an aggregation to PostHog, in which no other one can be; `unusable` has
-  an arity in PostHog that ClickHouse refuses; `missing` is in PostHog's ClickHouse but not in the embedded one.
+  an arity in PostHog that ClickHouse refuses; `missing` is in PostHog's ClickHouse but not in the embedded one;
+  `numeric` reads its arguments as numbers.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ divide: 2 divide
 intDiv intDivOrZero: 2 whole
 gcd lcm: 2 integer
 max2 min2 pow power atan2 hypot: 2 float
-roundDown: 2
+roundDown: 2 unknown numeric
 multiplyDecimal divideDecimal: 2-3
-negate abs: 1 number
+negate: 1 number
+abs: 1 number numeric
 sign: 1 integer
 and or: 2+ logic
 xor: 2+ exclusive
@@ -56,10 +58,12 @@ e pi: 0 float!
 rand: 0 integer!
 exp log ln exp2 exp10 log2 log10 log1p sqrt cbrt erf erfc lgamma tgamma sin cos tan asin acos atan: 1 float
 sinh cosh asinh acosh atanh degrees radians: 1 float
-factorial roundDuration roundAge intExp2 intExp10: 1 integer
-roundToExp2: 1 number
+factorial intExp2 intExp10: 1 integer
+roundDuration roundAge: 1 integer numeric
+roundToExp2: 1 number numeric
 width_bucket=widthBucket: 4
-floor ceil trunc round roundBankers: 1-2 same
+floor ceil round roundBankers: 1-2 same numeric
+trunc: 1-2 same
 
 hex unhex: 1 string
 reinterpretAsDate reinterpretAsDateTime reinterpretAsFixedString reinterpretAsString reinterpretAsUUID: 1
@@ -74,17 +78,17 @@ cityHash64: 1 integer
 MD5 defaultValueOfTypeName: 1
 accurateCast accurateCastOrNull: 2
 toNullableString=accurateCastOrNull({0}, 'Nullable(String)'): 1 string? takes_null
-toInt=accurateCastOrNull({0}, 'Int64'): 1 integer? takes_null
-toFloat=accurateCastOrNull({0}, 'Float64'): 1 float? takes_null
-toIntOrNull=accurateCastOrNull({0}, 'Int64'): 1 integer? takes_null
-toFloatOrNull=accurateCastOrNull({0}, 'Float64'): 1 float? takes_null
+toInt=accurateCastOrNull({0}, 'Int64'): 1 integer? takes_null numeric
+toFloat=accurateCastOrNull({0}, 'Float64'): 1 float? takes_null numeric
+toIntOrNull=accurateCastOrNull({0}, 'Int64'): 1 integer? takes_null numeric
+toFloatOrNull=accurateCastOrNull({0}, 'Float64'): 1 float? takes_null numeric
 toUUID=accurateCastOrNull({0}, 'UUID'): 1 uuid? takes_null
 toDecimal=@decimal: 2 decimal? takes_null
 toUUIDOrDefault: 2 uuid
-toIntOrZero=toInt64OrZero: 1 integer of_text
-toFloatOrZero=toFloat64OrZero: 1 float of_text
-toFloatOrDefault=toFloat64OrDefault: 1-2 unknown of_text
-toIntOrDefault=@whole_or_default: 1-2 unknown of_text
+toIntOrZero=toInt64OrZero: 1 integer of_text numeric
+toFloatOrZero=toFloat64OrZero: 1 float of_text numeric
+toFloatOrDefault=toFloat64OrDefault: 1-2 unknown of_text numeric
+toIntOrDefault=@whole_or_default: 1-2 unknown of_text numeric
 _toInt8=toInt8 _toInt16=toInt16 _toInt32=toInt32 _toInt64=toInt64: 1 integer
 _toUInt8=toUInt8 _toUInt16=toUInt16 _toUInt32=toUInt32 _toUInt64=toUInt64 _toUInt128=toUInt128: 1 integer
 _toDate=toDate: 1 date
@@ -118,14 +122,14 @@ formatDateTime=@formatted to_char=@formatted: 2-3 string bucket
 toTimeZone=@zone: 1-2 same_moment bucket
 timeZoneOf: 1 string!
 timeZoneOffset: 1 integer
-toIntervalSecond: 1 interval_second
-toIntervalMinute: 1 interval_minute
-toIntervalHour: 1 interval_hour
-toIntervalDay: 1 interval_day
-toIntervalWeek: 1 interval_week
-toIntervalMonth: 1 interval_month
-toIntervalQuarter: 1 interval_quarter
-toIntervalYear: 1 interval_year
+toIntervalSecond: 1 interval_second numeric
+toIntervalMinute: 1 interval_minute numeric
+toIntervalHour: 1 interval_hour numeric
+toIntervalDay: 1 interval_day numeric
+toIntervalWeek: 1 interval_week numeric
+toIntervalMonth: 1 interval_month numeric
+toIntervalQuarter: 1 interval_quarter numeric
+toIntervalYear: 1 interval_year numeric
 fromUnixTimestamp: 1 datetime
 fromUnixTimestamp64Milli: 1 datetime64
 toUnixTimestamp: 1-2 integer
@@ -336,28 +340,29 @@ count: 0-1 integer! combined reducer additive
 countDistinct=uniqExact: 1 integer! combined
 min max: 1 same combined reducer additive
 any anyLast anyHeavy: 1 same
-sum: 1 sum combined reducer additive
-sumWithOverflow: 1 sum
+sum: 1 sum combined reducer additive numeric
+sumWithOverflow: 1 sum numeric
 deltaSum: 1
-avg: 1 average combined reducer
-median: 1 quantile combined reducer
+avg: 1 average combined reducer numeric
+median: 1 quantile combined reducer numeric
 argMin argMax: 2 same states
-stddevPop stddevSamp varPop varSamp skewPop skewSamp kurtPop kurtSamp: 1 float
-covarPop covarSamp corr: 2 float
+stddevPop stddevSamp varPop varSamp: 1 float numeric
+skewPop skewSamp kurtPop kurtSamp: 1 float
+covarPop covarSamp corr: 2 float numeric
 groupArray groupUniqArray: 1 [same]!
 groupBitAnd groupBitOr groupBitXor groupBitmap: 1 integer
 groupBitmapAnd groupBitmapOr groupBitmapXor: 1
 deltaSumTimestamp: 2
-sumMap: 1-2 unknown states
+sumMap: 1-2 unknown states numeric
 minMap maxMap: 1-2
 uniq: 1+ integer! states reducer
 uniqExact: 1+ integer! states
 uniqHLL12: 1+ integer!
-medianExact: 1 same
-medianExactLow medianExactHigh medianTiming: 1
-medianTDigest medianBFloat16: 1 quantile
-medianExactWeighted medianDeterministic medianTimingWeighted medianTDigestWeighted: 1 unknown unusable
-avgWeighted: 2 float
+medianExact: 1 same numeric
+medianExactLow medianExactHigh medianTiming: 1 unknown numeric
+medianTDigest medianBFloat16: 1 quantile numeric
+medianExactWeighted medianDeterministic medianTimingWeighted medianTDigestWeighted: 1 unknown unusable numeric
+avgWeighted: 2 float numeric
 simpleLinearRegression contingency cramersV cramersVBiasCorrected theilsU maxIntersections: 2
 maxIntersectionsPosition: 2
 """
@@ -378,9 +383,9 @@ avgMapMergeIf uniqMapMergeIf sumMapMergeIf uniqStateIf uniqMergeIf groupUniqArra
 """
 
 _PARAMETRIC: Final = """
-quantile: 1 quantile
-quantileExact: 1 same
-quantiles: 1+ [quantile]!
+quantile: 1 quantile numeric
+quantileExact: 1 same numeric
+quantiles: 1+ [quantile]! numeric
 quantilesState quantilesMerge: 1
 quantilesStateIf quantilesMergeIf: 2
 topK: 1 [same]!
@@ -686,12 +691,17 @@ def encloses(name: str) -> bool:
 def is_combined(name: str) -> bool:
     """Whether this is an aggregation with suffixes, such as `groupUniqArrayArray`, of which PostHog allows more than
     listed."""
-    bases = {name}
-    while bases:
-        bases = {base.removesuffix(suffix) for base in bases for suffix in SUFFIXES if base.endswith(suffix)}
-        if any(base in AGGREGATES or base in PARAMETRIC or base == _ABSENT_AGGREGATE for base in bases):
-            return True
-    return False
+    return any(base in AGGREGATES or base in PARAMETRIC or base == _ABSENT_AGGREGATE for base in _bases(name))
+
+
+def _bases(name: str) -> set[str]:
+    """What is left of a name without one or more suffixes."""
+    bases: set[str] = set()
+    shorter = {name}
+    while shorter:
+        shorter = {base.removesuffix(suffix) for base in shorter for suffix in SUFFIXES if base.endswith(suffix)}
+        bases |= shorter
+    return bases
 
 
 def is_additive(name: str) -> bool:
@@ -711,6 +721,19 @@ def is_volatile(name: str) -> bool:
 def is_bucket(name: str) -> bool:
     """Whether a call truncates a time to intervals."""
     return _has_mark(name, "bucket") or name.lower().startswith("tostartof")
+
+
+def is_numeric(name: str) -> bool:
+    """Whether a call reads its arguments as numbers, without or with suffixes."""
+    return not {known_name(name), *_bases(name)}.isdisjoint(_NUMERIC)
+
+
+_NUMERIC: Final = frozenset(
+    name
+    for functions in (FUNCTIONS, AGGREGATES, PARAMETRIC)
+    for name, function in functions.items()
+    if "numeric" in function.marks
+)
 
 
 def _has_mark(name: str, mark: str) -> bool:

@@ -6,32 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from endpoints_gitops.hogql.functions import is_numeric
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.printer import readable
 from endpoints_gitops.hogql.syntax_tree import QUERIES, Clause, clauses, fold, joins, nodes_within, selects
+from endpoints_gitops.hogql.tables import EVENT_PROPERTIES, TABLES
+from endpoints_gitops.hogql.types import Kind
 
 type FieldPath = tuple[str, ...]
 """`("event",)`, `("properties", "plan")`, `("person", "properties", "plan")`, `("person", "created_at")`."""
 
 FILTERED: Final = ("events", "persons")
-_OF_EVENTS: Final = ("event", "distinct_id", "timestamp", "created_at", "elements_chain", "person_id")
-_IN_PROPERTIES: Final = ("$session_id", "$window_id", *(f"$group_{slot}" for slot in range(5)))
+_OF_EVENTS: Final = tuple(
+    column.name
+    for column in TABLES["events"].columns.values()
+    if column.is_in_data and column.typed.kind is not Kind.JSON and column.name not in TABLES["events"].key
+)
 _ABOUT_ROWS: Final = (Clause.PREWHERE, Clause.WHERE)
 _ABOUT_OTHERS: Final = (Clause.JOIN, Clause.HAVING, Clause.QUALIFY)
-_NUMERIC: Final = (
-    "sum",
-    "avg",
-    "median",
-    "quantile",
-    "stddev",
-    "var",
-    "covar",
-    "corr",
-    "round",
-    "floor",
-    "ceil",
-    "abs",
-)
 
 
 class NotUnderstood(ValueError):
@@ -151,7 +143,7 @@ def _filtered(select: Tree, predicates: Sequence[Predicate]) -> FilteredSelect:
 def _computes(node: Tree) -> bool:
     if node["node"] == "ArithmeticOperation":
         return True
-    return node["node"] == "Call" and str(node["name"]).startswith((*_NUMERIC, "toFloat", "toInt"))
+    return node["node"] == "Call" and is_numeric(str(node["name"]))
 
 
 def _aliases(select: Tree) -> Mapping[str, Tree]:
@@ -293,7 +285,7 @@ def _canonical(chain: Sequence[str], select: Tree) -> FieldPath | None:
         return "properties", *rest
     if rest:
         return None
-    if first in _IN_PROPERTIES:
+    if first in EVENT_PROPERTIES:
         return "properties", first
     return (first,) if first in _OF_EVENTS else None
 

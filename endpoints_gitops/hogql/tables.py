@@ -7,6 +7,7 @@ is its ClickHouse type if the kind does not determine it, `=other` the column th
 - `-` is not included in `*`; `~` is included in some projects only.
 - `^` is a timestamp whose comparisons the server does not change.
 - `#` is a column whose type in answers is not documented: the local engine uses the given kind.
+- `+` is stated by the rows of events of `serve --data`.
 - `!` exists on the server and not in the local engine.
 """
 
@@ -21,9 +22,9 @@ from typing import Final
 from endpoints_gitops.hogql.types import Kind, Typed
 
 _EVENTS: Final = """
-uuid:uuid event properties:json timestamp:datetime64^ distinct_id elements_chain created_at:datetime64^ $session_id
-$window_id person_mode@Enum8('full'=0,'propertyless'=1,'force_upgrade'=2) person_id:uuid~ $group_0 $group_1 $group_2
-$group_3 $group_4 elements_chain_href elements_chain_texts:[string] elements_chain_ids:[string]
+uuid:uuid+ event+ properties:json+ timestamp:datetime64^+ distinct_id+ elements_chain+ created_at:datetime64^+
+$session_id $window_id person_mode@Enum8('full'=0,'propertyless'=1,'force_upgrade'=2) person_id:uuid~+ $group_0 $group_1
+$group_2 $group_3 $group_4 elements_chain_href elements_chain_texts:[string] elements_chain_ids:[string]
 elements_chain_elements:[string] event_person_id:uuid=person_id~ event_issue_id:uuid?# issue_id:uuid=event_issue_id?#
 $session_id_uuid:unknown-! team_id:integer-
 """
@@ -65,7 +66,7 @@ _INSIGHT_VARIABLES: Final = """
 id:uuid team_id:integer@Int32- name type code_name values:json? default_value:json?
 """
 _WRITTEN: Final = re.compile(
-    r"(?P<name>[\w$]+)(:(?P<kind>[\w\[\]]+))?(=(?P<target>[\w$]+))?(@(?P<stored>[^-?~^#!]+))?(?P<marks>[-?~^#!]*)"
+    r"(?P<name>[\w$]+)(:(?P<kind>[\w\[\]]+))?(=(?P<target>[\w$]+))?(@(?P<stored>[^-?~^#!+]+))?(?P<marks>[-?~^#!+]*)"
 )
 
 
@@ -75,7 +76,8 @@ class TypedColumn:
 
     `typed` is its type in answers of any server, `local_typed` that of the local engine if it differs. `target` is the
     column that this one is an alias of, `clickhouse` its ClickHouse type if the kind does not determine it.
-    `properties` are the properties of a JSON column for which the project defines a type.
+    `is_in_data`: rows of `serve --data` state it. `properties` are the properties of a JSON column for which the
+    project defines a type.
     """
 
     name: str
@@ -83,6 +85,7 @@ class TypedColumn:
     starred: bool | None = True
     local_typed: Typed | None = None
     is_local: bool = True
+    is_in_data: bool = False
     target: str | None = None
     clickhouse: str | None = None
     properties: Mapping[str, Kind] = MappingProxyType({})
@@ -176,6 +179,7 @@ def _column(written: str) -> TypedColumn:
         starred=None if "~" in marks else "-" not in marks,
         local_typed=None if is_documented else typed,
         is_local="!" not in marks,
+        is_in_data="+" in marks,
         target=match["target"],
         clickhouse=match["stored"],
     )
@@ -236,3 +240,7 @@ TABLES: Final[Mapping[str, Table]] = {
         NUMBERS,
     )
 }
+EVENT_PROPERTIES: Final = tuple(
+    column.name for column in TABLES["events"].columns.values() if column.name.startswith("$") and column.is_local
+)
+"""The columns of events that are properties with the same name."""

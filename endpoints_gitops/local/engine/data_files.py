@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.hogql.tables import TABLES
+from endpoints_gitops.hogql.types import Kind
 from endpoints_gitops.local.engine.clickhouse_files import content, rows_of_parquet
 from endpoints_gitops.local.engine.session import ClickHouseSession
 from endpoints_gitops.local.engine.table_files import IN_PARTS, TableFile, find
@@ -336,15 +337,20 @@ class _FieldReader:
 
 type ColumnsOf = Callable[[Row], Mapping[str, _FieldReader]]
 
+_READERS: Final[Mapping[Kind, Read]] = {
+    Kind.STRING: _text,
+    Kind.JSON: _properties,
+    Kind.UUID: _uuid,
+    Kind.DATETIME64: _timestamp,
+}
+_NEEDED: Final = ("event", "distinct_id", "timestamp")
+_STATED: Final = {
+    name: _READERS[column.typed.kind] for name, column in TABLES["events"].columns.items() if column.is_in_data
+}
 _EVENT: Final = {
-    "event": _FieldReader(read=_text),
-    "distinct_id": _FieldReader(read=_text),
-    "timestamp": _FieldReader(read=_timestamp),
-    "properties": _FieldReader(read=_properties, needed=False),
-    "uuid": _FieldReader(read=_uuid, needed=False),
-    "person_id": _FieldReader(read=_uuid, needed=False),
+    **{name: _FieldReader(read=_STATED[name]) for name in _NEEDED},
+    **{name: _FieldReader(read=read, needed=False) for name, read in _STATED.items() if name not in _NEEDED},
     "person_properties": _FieldReader(read=_properties, needed=False),
-    "created_at": _FieldReader(read=_timestamp, needed=False),
     "elements_chain": _FieldReader(read=_elements, needed=False),
     "elements": _FieldReader(read=_elements, needed=False),
 }

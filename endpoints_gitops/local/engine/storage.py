@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from endpoints_gitops.contract.clickhouse import is_nullable, parse_type, type_word
-from endpoints_gitops.hogql.tables import TABLES, Relation, Table, TypedColumn, group_relation, table
+from endpoints_gitops.hogql.tables import EVENT_PROPERTIES, TABLES, Relation, Table, TypedColumn, group_relation, table
 from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine import clickhouse_files
 from endpoints_gitops.local.engine.data_files import DataFiles
@@ -187,7 +187,7 @@ def _declared(name: str, column: TypedColumn) -> str:
     default = _DEFAULTS.get(column.name) or _OF_ELEMENTS.get(column.name.removeprefix("elements_chain_"))
     if name == "events" and column.name == "created_at":
         default = "timestamp"
-    if name == "events" and column.name.startswith("$"):
+    if name == "events" and column.name in EVENT_PROPERTIES:
         default = f"JSONExtractString(properties, {text(column.name)})"
     return f"{identifier(column.name)} {declared_type(column)}" + (f" DEFAULT {default}" if default else "")
 

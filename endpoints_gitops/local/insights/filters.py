@@ -15,7 +15,8 @@ from typing import Any, Final
 from endpoints_gitops.hogql.parser import ParseFailure, parse
 from endpoints_gitops.hogql.printer import UnboundVariable, Unprintable, literal, name, print_hogql
 from endpoints_gitops.hogql.syntax_tree import of_kind
-from endpoints_gitops.hogql.tables import TABLES
+from endpoints_gitops.hogql.tables import EVENT_PROPERTIES, TABLES
+from endpoints_gitops.hogql.types import Kind
 from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.insights import versions
@@ -25,7 +26,11 @@ from endpoints_gitops.local.insights.refused import NotComputed
 TRUE: Final = "1 = 1"
 _COMPARED: Final = {"gt": ">", "lt": "<", "gte": ">=", "lte": "<=", "min": ">=", "max": "<="}
 _DATED: Final = {"is_date_exact": "=", "is_date_before": "<", "is_date_after": ">"}
-_COLUMNS: Final = ("event", "distinct_id", "$session_id", "$window_id", "uuid", "person_id", "elements_chain")
+_COLUMNS: Final = EVENT_PROPERTIES + tuple(
+    column.name
+    for column in TABLES["events"].columns.values()
+    if column.is_in_data and column.typed.kind in (Kind.STRING, Kind.UUID)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,7 @@ def field(of_type: str, key: str, group_index: object = None, *, of_persons: boo
             raise NotComputed(f"the session property {key}")
         return f"session.{name(key)}"
     if of_type == "event_metadata":
-        if key not in _COLUMNS and key not in {f"$group_{index}" for index in range(5)}:
+        if key not in _COLUMNS:
             raise NotComputed(f"the event column {key}")
         return name(key)
     if of_type == "hogql":
