@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -79,44 +78,6 @@ def furthest(events: Sequence[FunnelEvent], rules: FunnelRules, value: Key = ())
             break
     best = paths.best
     return None if best is None or best.is_excluded else FunnelPath(reached=best.reached, times=best.times)
-
-
-def furthest_of_codes(codes: Sequence[int], rules: FunnelRules) -> FunnelPath | None:
-    """As `furthest`, for an ordered funnel without exclusions, breakdowns and optional steps, of which there can be
-    millions of events. A code is the time in microseconds, followed by a bit for each step that the event is, the first
-    step in the lowest bit.
-    """
-    steps = rules.steps
-    bits, reached_by = (1 << steps) - 1, _steps_of_flags(steps)
-    if len({code >> steps for code in codes}) < len(set(codes)):  # different events at one time
-        events = sorted((_decoded(code, steps) for code in codes), key=lambda event: (event.at, event.steps))
-        return furthest(thinned(events), rules)
-    began = [0] * (steps + 1)
-    times: list[tuple[int, ...]] = [()] * (steps + 1)
-    best: tuple[int, ...] = ()
-    for code in sorted(codes):
-        at = code >> steps
-        for step in reached_by[code & bits]:
-            entered = at if step == 1 else began[step - 1]
-            is_reached = step == 1 or (times[step - 1] and at - entered <= rules.window)
-            if not is_reached or (times[step] and began[step] == entered):
-                continue
-            began[step], times[step] = entered, (*(times[step - 1] if step > 1 else ()), at)
-            if step > len(best):
-                best = times[step]
-        if len(best) == steps:
-            break
-    return FunnelPath(reached=tuple(range(1, len(best) + 1)), times=best) if best else None
-
-
-@lru_cache(maxsize=16)
-def _steps_of_flags(steps: int) -> tuple[tuple[int, ...], ...]:
-    """The steps of an event, the last first, by its bits."""
-    return tuple(tuple(step for step in range(steps, 0, -1) if flags >> (step - 1) & 1) for flags in range(1 << steps))
-
-
-def _decoded(code: int, steps: int) -> FunnelEvent:
-    return FunnelEvent(at=code >> steps, steps=tuple(step for step in range(1, steps + 1) if code >> (step - 1) & 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from itertools import pairwise
+from operator import add
 from statistics import fmean, median
 from typing import Any, Final
 
@@ -26,9 +29,9 @@ from endpoints_gitops.local.insights.funnel_paths import (
     FunnelRules,
     entrances,
     furthest,
-    furthest_of_codes,
     thinned,
 )
+from endpoints_gitops.local.insights.funnel_sql import MOST_CODED, code_of, overlapping, paths_of
 from endpoints_gitops.local.insights.questions import InsightRun, bucketed
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json
@@ -45,9 +48,6 @@ _MOST_TREND_ROWS: Final = 1_000
 _BIN_SECONDS: Final = 60
 _MOST_BINS: Final = {False: 60, True: 90}
 _SECOND: Final = 1_000_000
-_MICROSECONDS: Final = "dateDiff('microsecond', toDateTime('1970-01-01 00:00:00'), timestamp)"
-_MOST_CODED: Final = 10
-"""The steps for which a time and a bit for each step are one number of 64 bits."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -55,6 +55,21 @@ def results(run: InsightRun) -> Json:
     """The steps of a FunnelsQuery, a list of steps for each breakdown value, conversion rates per interval of entrance,
     or an object with a histogram of the time to convert. Raises QueryRefused."""
     return _Funnel(run).results()
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversions:
+    """How many actors reached each step, and for each pair of steps that the view needs the microseconds between them,
+    one number for each actor that came so far."""
+
+    reached: Sequence[int]
+    spans: Sequence[Sequence[int]]
+
+    def __add__(self, other: _Conversions) -> _Conversions:
+        return _Conversions(
+            [one + more for one, more in zip(self.reached, other.reached, strict=True)],
+            [[*one, *more] for one, more in zip(self.spans, other.spans, strict=True)],
+        )
 
 
 class _Funnel:
@@ -85,17 +100,36 @@ class _Funnel:
     def results(self) -> Json:
         if self.view == "trends":
             return self._trends()
-        paths = self._plain_paths() if self._is_plain() else self._paths()
+        conversions = self._conversions_in_sql() if self._is_computed_in_sql() else self._conversions()
         if self.view == "time_to_convert":
-            return self._time_to_convert([path for of_value in paths.values() for path in of_value])
+            return self._time_to_convert([span for of_value in conversions.values() for span in of_value.spans[0]])
         if self.breakdowns is None:
-            return list(self._steps(paths[()])) if paths else []
-        return self._by_value(paths, self.breakdowns)
+            return list(self._steps(conversions[()])) if conversions else []
+        return self._by_value(conversions, self.breakdowns)
 
-    def _paths(self) -> dict[Key, list[FunnelPath]]:
-        """The paths of the actors that entered, by breakdown value."""
+    @property
+    def _pairs(self) -> Sequence[tuple[int, int]]:
+        """The steps (from 0) between which the view needs the times."""
+        return [(self.first, self.last)] if self.view == "time_to_convert" else list(pairwise(range(len(self.series))))
+
+    def _conversions(self, having: str = filters.TRUE) -> dict[Key, _Conversions]:
+        """The conversions by breakdown value; `having` chooses actors."""
+        steps, pairs = len(self.series), self._pairs
+        return {
+            value: _Conversions(
+                reached=[sum(step in path.reached for path in paths) for step in range(1, steps + 1)],
+                spans=[
+                    [path.times[last] - path.times[first] for path in paths if len(path.times) > last]
+                    for first, last in pairs
+                ],
+            )
+            for value, paths in self._paths(having).items()
+        }
+
+    def _paths(self, having: str = filters.TRUE) -> dict[Key, list[FunnelPath]]:
+        """The paths of the actors that entered, by breakdown value; `having` chooses actors."""
         paths: dict[Key, list[FunnelPath]] = {}
-        for events in self._actors():
+        for events in self._actors(having):
             kept = thinned(events)
             for value, own in self._attributed(events, kept):
                 path = furthest(own, self.rules, value)
@@ -103,20 +137,38 @@ class _Funnel:
                     paths.setdefault(value, []).append(path)
         return paths
 
-    def _is_plain(self) -> bool:
-        has_parts = self.breakdowns is not None or self.exclusions or self.rules.optional
-        return self.order == ORDERED and not has_parts and len(self.series) <= _MOST_CODED
+    def _is_computed_in_sql(self) -> bool:
+        is_plain = self.order == ORDERED and not self.exclusions and not self.rules.optional
+        is_attributed = self.breakdowns is None or self.attribution == "first_touch"
+        return is_plain and is_attributed and len(self.series) <= MOST_CODED
 
-    def _plain_paths(self) -> dict[Key, list[FunnelPath]]:
-        """As `_paths`, from one number for each event."""
+    def _conversions_in_sql(self) -> dict[Key, _Conversions]:
+        """As `_conversions`, counted by ClickHouse but for the actors whose steps overlap."""
         steps = [self._condition(step) for step in self.series]
-        bits = " + ".join(f"if({condition}, {1 << index}, 0)" for index, condition in enumerate(steps))
-        code = f"{_MICROSECONDS} * {1 << len(steps)} + {bits}"
-        where = [*self._where(), filters.any_of(steps)]
-        source = f"events WHERE {filters.all_of(where)} GROUP BY {self._actor()[0]}"
-        rows = self.run.ask(f"SELECT groupArray({code}) FROM {source}")  # noqa: S608 - translated parts
-        found = [path for (codes,) in rows if (path := furthest_of_codes(codes, self.rules)) is not None]
-        return {(): found} if found else {}
+        code = code_of(steps, self.run.period().start)
+        events = [f"{self._actor()[0]} AS _actor", f"{code} AS _code"]
+        columns, value = ["arraySort(groupArray(_code)) AS _codes"], "[]"
+        if self.breakdowns is not None:
+            nothing = f"[{', '.join([filters.text(NULL)] * len(self.breakdowns.expressions))}]"
+            events.append(f"[{', '.join(self.breakdowns.expressions)}] AS _value")
+            columns.append(f"argMinIf(_value, _code, _value != {nothing}) AS _known")
+            value = f"if(empty(_known), {nothing}, _known)"
+        where = filters.all_of([*self._where(), filters.any_of(steps)])
+        selected = f"SELECT {', '.join(events)} FROM events WHERE {where}"  # noqa: S608 - translated parts
+        actors = f"SELECT {', '.join(columns)} FROM ({selected}) GROUP BY _actor"  # noqa: S608
+        paths = paths_of(actors, self.rules, f"{value} AS _of", f"{overlapping('_codes', len(steps))} AS _overlaps")
+        counts = [f"countIf(_furthest >= {step} AND NOT _overlaps)" for step in range(1, len(steps) + 1)]
+        spans = [
+            f"groupArrayIf(_at_{last + 1} - _at_{first + 1}, _furthest > {last} AND NOT _overlaps)"
+            for first, last in self._pairs
+        ]
+        counted = ", ".join(["_of", "countIf(_overlaps)", f"[{', '.join(counts)}]", *spans])
+        rows = self.run.ask(f"SELECT {counted} FROM ({paths}) GROUP BY _of")  # noqa: S608
+        conversions = {tuple(of): _Conversions(reached, taken) for of, _, reached, *taken in rows if reached[0]}
+        if any(overlaps for _, overlaps, *_ in rows):
+            for of, rest in self._conversions(overlapping(f"groupArray({code})", len(steps))).items():
+                conversions[of] = conversions[of] + rest if of in conversions else rest
+        return conversions
 
     def _step_range(self) -> tuple[int, int]:
         """The steps (from 0) that conversion is counted between."""
@@ -225,7 +277,7 @@ class _Funnel:
             raise QueryRefused("Only the first step can be used for breakdown attribution in unordered funnels")
         return step + 1
 
-    def _actors(self) -> Iterator[list[FunnelEvent]]:
+    def _actors(self, having: str = filters.TRUE) -> Iterator[list[FunnelEvent]]:
         """The events of each actor that are steps or excluded, in order; for a strict funnel all events."""
         steps = [self._condition(step) for step in self.series]
         exclusions = [self._condition(exclusion) for exclusion in self.exclusions]
@@ -236,7 +288,7 @@ class _Funnel:
         values = ", ".join(self.breakdowns.expressions) if self.breakdowns else ""
         bucket = bucketed(self.run.interval) if self.view == "trends" else "0"
         event = ", ".join(("timestamp", _flags(steps), _flags(exclusions), f"[{values}]", bucket))
-        source = f"events WHERE {filters.all_of(where)} GROUP BY {actor}"
+        source = f"events WHERE {filters.all_of(where)} GROUP BY {actor} HAVING {having}"
         rows = self.run.ask(f"SELECT groupArray(tuple({event})) FROM {source}")  # noqa: S608 - translated parts
         for (events,) in rows:
             yield sorted((self._event(item, before) for item in events), key=lambda event: (event.at, event.steps))
@@ -307,13 +359,11 @@ class _Funnel:
             known = [event.value for event in events if event.value != nothing] or [nothing]
             yield known[0 if self.attribution == "first_touch" else -1], kept
 
-    def _steps(self, paths: Sequence[FunnelPath]) -> Iterator[dict[str, Json]]:
+    def _steps(self, conversions: _Conversions) -> Iterator[dict[str, Json]]:
         """The steps with how many actors reached each. Times that are zero do not count."""
         for index, step in enumerate(self.series):
-            spans = [
-                (path.times[index] - path.times[index - 1]) / _SECOND for path in paths if 0 < index < len(path.times)
-            ]
-            seconds = [span for span in spans if span > 0]
+            spans = conversions.spans[index - 1] if index else []
+            seconds = [span / _SECOND for span in spans if span > 0]
             is_any = self.order == UNORDERED
             source = self.run.source(step)
             yield {
@@ -322,18 +372,18 @@ class _Funnel:
                 "custom_name": None if is_any else step.get("custom_name"),
                 "order": index,
                 "people": [],
-                "count": sum(1 for path in paths if index + 1 in path.reached),
+                "count": conversions.reached[index],
                 "type": source.type,
                 "average_conversion_time": fmean(seconds) if seconds else None,
                 "median_conversion_time": median(seconds) if seconds else None,
             }
 
-    def _by_value(self, by_value: Mapping[Key, list[FunnelPath]], breakdowns: Breakdowns) -> list[Json]:
+    def _by_value(self, by_value: Mapping[Key, _Conversions], breakdowns: Breakdowns) -> list[Json]:
         """The steps of each value, the most of the last step first, then of the step before. Values beyond the limit
         are one: "Other"."""
 
         def rank(value: Key) -> tuple[list[int], Key]:
-            counts = [-sum(step in path.reached for path in places[value]) for step in range(len(self.series), 0, -1)]
+            counts = [-count for count in reversed(places[value].reached)]
             return counts, tuple("" if part == NULL else part for part in value)
 
         places = dict(by_value)
@@ -346,8 +396,8 @@ class _Funnel:
             )
         else:
             limit = _MOST_UNLIMITED
-        if beyond := [path for value in ranked[limit:] for path in places[value]]:
-            places = {value: places[value] for value in ranked[:limit]} | {(OTHER,): beyond}
+        if beyond := [places[value] for value in ranked[limit:]]:
+            places = {value: places[value] for value in ranked[:limit]} | {(OTHER,): reduce(add, beyond)}
             ranked = sorted(places, key=rank)
         shown: list[Json] = []
         for value in ranked:
@@ -395,11 +445,9 @@ class _Funnel:
         by_text = sorted(counts, key=_as_text, reverse=True)
         return sorted(by_text, key=lambda value: -counts[value].total())
 
-    def _time_to_convert(self, paths: Sequence[FunnelPath]) -> Json:
+    def _time_to_convert(self, spans: Sequence[int]) -> Json:
         """A histogram of the seconds between the steps, with one bin more than asked for, and their mean."""
-        seconds = [
-            (path.times[self.last] - path.times[self.first]) / _SECOND for path in paths if len(path.times) > self.last
-        ]
+        seconds = [span / _SECOND for span in spans]
         given = self._whole("binCount")
         wanted = math.ceil(len(seconds) ** (1 / 3) - 1e-9) if given is None else given
         bins = min(max(wanted, 1), _MOST_BINS[given is not None])

@@ -23,9 +23,9 @@ from endpoints_gitops.local.insights.funnel_paths import (
     FunnelRules,
     entrances,
     furthest,
-    furthest_of_codes,
     thinned,
 )
+from endpoints_gitops.local.insights.funnel_sql import overlapping, paths_of
 from endpoints_gitops.local.insights.refused import NotComputed
 from tests.local.insights.conftest import NOW
 
@@ -200,18 +200,34 @@ def test_the_trend_of_one_interval_is_the_funnel(given_events: list[Any], window
         assert entrances(ordered, rules, (), first=first, last=last) == wanted
 
 
-@given(
-    happened=st.lists(st.tuples(st.integers(-3, 25), st.integers(1, 7)), max_size=14),
-    window=st.integers(0, 25),
+ACTORS = st.lists(
+    st.lists(st.tuples(st.integers(0, 25), st.integers(1, 7)), min_size=1, max_size=14), min_size=1, max_size=20
 )
-@settings(max_examples=500)
-def test_numbers_for_events_lead_as_far(happened: list[tuple[int, int]], window: int) -> None:
-    """The short way of plain funnels, against the general one."""
+
+
+@pytest.mark.slow
+@given(actors=ACTORS, window=st.integers(0, 25))
+@settings(max_examples=200, deadline=None)
+def test_clickhouse_finds_the_same_paths(few: Engine, actors: list[list[tuple[int, int]]], window: int) -> None:
+    """The short way of plain funnels, against the general one, for each of some actors."""
     steps = 3
     rules = FunnelRules(steps=steps, window=window)
-    own = [
-        FunnelEvent(at=at, steps=tuple(step for step in range(1, steps + 1) if flags >> (step - 1) & 1))
-        for at, flags in happened
-    ]
-    own.sort(key=lambda event: (event.at, event.steps))
-    assert furthest_of_codes([at << steps | flags for at, flags in happened], rules) == furthest(thinned(own), rules)
+    codes = [[at << steps | flags for at, flags in happened] for happened in actors]
+    rows = few.run(
+        f"SELECT _actor, [_at_1, _at_2, _at_3], _furthest, {overlapping('_codes', steps)} FROM "  # noqa: S608
+        f"({paths_of(f'SELECT _each.1 AS _actor, arraySort(_each.2) AS _codes FROM (SELECT arrayJoin({list(enumerate(codes))}) AS _each)', rules, '_actor', '_codes')})",
+        {},
+    ).results
+    found = {actor: tuple(times[:furthest_step]) for actor, times, furthest_step, overlaps in rows if not overlaps}
+    left = {actor for actor, *_, overlaps in rows if overlaps}
+    for actor, happened in enumerate(actors):
+        own = [
+            FunnelEvent(at=at, steps=tuple(step for step in range(1, steps + 1) if flags >> (step - 1) & 1))
+            for at, flags in happened
+        ]
+        path = furthest(thinned(sorted(own, key=lambda event: (event.at, event.steps))), rules)
+        if actor in left:
+            assert path is not None
+            assert len({at for at, _ in happened}) < len(set(happened))
+        else:
+            assert found.get(actor, ()) == (() if path is None else path.times)
