@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -30,7 +29,6 @@ _MOST_INTERVALS: Final = 366
 _WINDOWS: Final = ("strict_calendar_dates", "24_hour_windows")
 _ROLLING: Final = {"hour": ("hour", 1), "day": ("hour", 24), "week": ("day", 7), "month": ("day", 30)}
 _BROKEN_DOWN: Final = ("event", "person", "group", "hogql")
-_NEVER: Final = "toDateTime('1970-01-01 00:00:00')"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,65 +223,82 @@ class _Retention:
         return f"SELECT {', '.join([*values, *columns])} FROM {source}"  # noqa: S608 - translated parts
 
     def _first(self) -> str:
-        """The column with the interval of the first event that counts as a start; 1970 if there is none."""
-        ever = bucketed(self.range.interval, f"minIf(timestamp, {self.event})")
+        """The column with the interval of the first event that counts as a start, as text; empty if there is none."""
+        ever = _as_text(bucketed(self.range.interval, f"minIf(timestamp, {self.event})"))
         expression = {
-            _RECURRING: _NEVER,
-            _FIRST_TIME: bucketed(self.range.interval, f"minIf(timestamp, {self.start})"),
-            _FIRST_EVER: f"if(argMinIf({self.start}, timestamp, {self.event}), {ever}, {_NEVER})",
+            _RECURRING: "''",
+            _FIRST_TIME: _as_text(bucketed(self.range.interval, f"minIf(timestamp, {self.start})")),
+            _FIRST_EVER: f"if(argMinIf({self.start}, timestamp, {self.event}), {ever}, '')",
         }[self.kind]
-        return f"toDateTime({expression}) AS _first"
+        return f"{expression} AS _first"
 
     def _started(self, starts: Sequence[int], first: str) -> Sequence[int]:
         """The starts that count: all, or the one of the first event."""
-        if self.kind == _RECURRING:
-            return starts
-        indexes = self._indexes()
-        index = indexes.get(self.run.local(first))
-        return [index] if index is not None and index in starts else []
+        return starts if self.kind == _RECURRING else [index for index in starts if self._texts[index] == first]
 
-    def _indexes(self) -> dict[datetime, int]:
-        return {moment: index for index, moment in enumerate(self.range.starts)}
+    @property
+    def _texts(self) -> list[str]:
+        """The intervals as texts. An hour that a clock shows twice is one interval."""
+        return [f"{start:%Y-%m-%d %H:%M:%S}" for start in self.range.starts]
 
     def _calendar(self) -> _Cells:
-        """Actors by the interval of their start, and by the intervals in which they return."""
+        """Actors by the interval of their start, and by the intervals in which they return, both from 1."""
+        keys = self.breakdowns.aliases if self.breakdowns else []
+        started = "_starts" if self.kind == _RECURRING else "arrayFilter(start -> start = _firstly, _starts)"
+        known = f"if(has(_starts, 0) OR has(_all_returns, 0), [0], {started})"
+        starts = ", ".join([*keys, f"arrayJoin({known}) AS _start", "arrayMin(_starts) AS _begun", "_returned"])
+        columns = ", ".join([*keys, "_start", f"arrayJoin({self._columns()}) AS _column"])
+        cell = ", ".join([*keys, "_start", "_column"])
+        query = f"SELECT {starts} FROM ({self._intervals(keys)}) WHERE notEmpty(_starts)"  # noqa: S608 - translated parts
+        query = f"SELECT {columns} FROM ({query})"  # noqa: S608
+        query = f"SELECT {cell}, count() AS _actors FROM ({query}) GROUP BY {cell}"  # noqa: S608
+        query = f"SELECT {', '.join([*keys, 'groupArray(tuple(_start, _column, _actors))'])} FROM ({query})"  # noqa: S608
+        cells: _Cells = defaultdict(_RetentionCells)
+        for *key, counts in self.run.ask(f"{query} GROUP BY {', '.join(keys)}" if keys else query):
+            if any(start == 0 for start, _, _ in counts):
+                zone = self.run.zone.key
+                raise NotComputed(
+                    "retentionFilter.period", f"{self.range.interval} where ClickHouse begins others ({zone})"
+                )
+            of_key = cells[tuple(map(str, key))]
+            of_key.counts.update({(start - 1, column): count for start, column, count in counts})
+        return cells
+
+    def _intervals(self, keys: Sequence[str]) -> str:
+        """The query with the intervals of each actor: those of its starts, those in which it returned often enough,
+        and that of its first event, 0 if this is in none."""
         bucket, least = bucketed(self.range.interval), self._minimum_occurrences()
         all_returns = "groupUniqArrayIf" if least == 1 else "groupArrayIf"
         columns = [
-            f"arraySort(groupUniqArrayIf({bucket}, ({self.start}) AND {self._since})) AS _starts",
-            f"arraySort({all_returns}({bucket}, ({self.back}) AND {self._since})) AS _returns",
-            "'' AS _first" if self.kind == _RECURRING else self._first(),
+            f"groupUniqArrayIf({bucket}, ({self.start}) AND {self._since}) AS _start_times",
+            f"{all_returns}({bucket}, ({self.back}) AND {self._since}) AS _return_times",
+            self._first(),
         ]
-        keys = self.breakdowns.aliases if self.breakdowns else []
         actors = self._per_actor(columns, [f"timestamp < {filters.moment(self.range.end)}"])
-        grouped = ", ".join([*keys, "_starts", "_returns", "_first"])
-        rows = self.run.ask(f"SELECT {grouped}, count() FROM ({actors}) WHERE notEmpty(_starts) GROUP BY {grouped}")  # noqa: S608
-        indexes = self._indexes()
-        index_of = cache(lambda text: indexes[self.run.local(text)])
-        cells: _Cells = defaultdict(_RetentionCells)
-        for *key, starts, returns, first, count in rows:
-            begun = list(map(index_of, starts))
-            often = Counter(map(index_of, returns))
-            value = tuple(map(str, key))
-            returned = sorted(index for index, times in often.items() if times >= least)
-            for start in self._started(begun, first):
-                for column in self._columns(start, begun[0], returned):
-                    cells[value].counts[start, column] += int(count)
-        return cells
+        texts = f"[{', '.join(map(filters.text, self._texts)) or repr('')}]"
+        number = f"indexOf({texts}, {_as_text('at')})"
+        returned = f"arrayMap(at -> {number}, _return_times)"
+        often = f"arrayFilter(index -> countEqual(_all_returns, index) >= {least}, _all_returns)"
+        numbers = [
+            f"arrayDistinct(arrayMap(at -> {number}, _start_times)) AS _starts",
+            f"{returned} AS _all_returns",
+            f"arrayDistinct({'_all_returns' if least == 1 else often}) AS _returned",
+            f"indexOf({texts}, _first) AS _firstly",
+        ]
+        return f"SELECT {', '.join([*keys, *numbers])} FROM ({actors})"  # noqa: S608 - translated parts
 
-    def _columns(self, start: int, begun: int, returned: Sequence[int]) -> Sequence[int]:
+    def _columns(self) -> str:
         """The columns in which an actor counts: brackets are counted from its first start in the range."""
         if self.range.brackets:
-            after = [
-                next(column for column, last in enumerate(self.range.brackets, 1) if index - begun <= last)
-                for index in returned
-                if 0 < index - begun <= self.range.brackets[-1]
-            ]
+            brackets, last = list(self.range.brackets), self.range.brackets[-1]
+            within = f"arrayFilter(index -> index > _begun AND index - _begun <= {last}, _returned)"
+            after = f"arrayMap(index -> arrayFirstIndex(last -> index - _begun <= last, {brackets}), {within})"
         else:
-            after = [index - start for index in returned if 0 < index - start < self.range.width]
+            within = f"arrayFilter(index -> index > _start AND index - _start < {self.range.width}, _returned)"
+            after = f"arrayMap(index -> index - _start, {within})"
         if self.filter.get("cumulative"):
-            return range(max(after, default=0) + 1)
-        return [0, *dict.fromkeys(after)]
+            return f"range(arrayMax(arrayPushFront({after}, 0)) + 1)"
+        return f"arrayDistinct(arrayPushFront({after}, 0))"
 
     def _aggregated(self) -> _Cells:
         """The same with the values of a property: those of the returns, and of the start if it is the same event."""
@@ -297,7 +312,7 @@ class _Retention:
             f"groupArrayIf({item}, ({self.back}) AND {self._since}) AS _returns",
             self._first(),
         ]
-        indexes = self._indexes()
+        indexes = {moment: index for index, moment in enumerate(self.range.starts)}
         is_same = all(self.target.get(key) == self.returning.get(key) for key in ("id", "type"))
         cells: _Cells = defaultdict(_RetentionCells)
         for *key, starts, returns, first in self.run.ask(
@@ -402,6 +417,11 @@ class _RollingEvent:
     is_start: int
     is_return: int
     value: str
+
+
+def _as_text(time: str) -> str:
+    """The HogQL of the text of a date or time, in its zone."""
+    return f"formatDateTime({time}, '%Y-%m-%d %H:%i:%S')"
 
 
 def _crossed(since: datetime, until: datetime, unit: str) -> int:
