@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Final
 
@@ -236,7 +237,7 @@ class _Retention:
         """The starts that count: all, or the one of the first event."""
         return starts if self.kind == _RECURRING else [index for index in starts if self._texts[index] == first]
 
-    @property
+    @cached_property
     def _texts(self) -> list[str]:
         """The intervals as texts. An hour that a clock shows twice is one interval."""
         return [f"{start:%Y-%m-%d %H:%M:%S}" for start in self.range.starts]
@@ -275,17 +276,20 @@ class _Retention:
             self._first(),
         ]
         actors = self._per_actor(columns, [f"timestamp < {filters.moment(self.range.end)}"])
-        texts = f"[{', '.join(map(filters.text, self._texts)) or repr('')}]"
-        number = f"indexOf({texts}, {_as_text('at')})"
-        returned = f"arrayMap(at -> {number}, _return_times)"
         often = f"arrayFilter(index -> countEqual(_all_returns, index) >= {least}, _all_returns)"
         numbers = [
-            f"arrayDistinct(arrayMap(at -> {number}, _start_times)) AS _starts",
-            f"{returned} AS _all_returns",
+            f"arrayDistinct(arrayMap(at -> {self._number(_as_text('at'))}, _start_times)) AS _starts",
+            f"arrayMap(at -> {self._number(_as_text('at'))}, _return_times) AS _all_returns",
             f"arrayDistinct({'_all_returns' if least == 1 else often}) AS _returned",
-            f"indexOf({texts}, _first) AS _firstly",
+            f"{self._number('_first')} AS _firstly",
         ]
         return f"SELECT {', '.join([*keys, *numbers])} FROM ({actors})"  # noqa: S608 - translated parts
+
+    def _number(self, text: str) -> str:
+        """The number of the interval with this text; 0 for a text of none."""
+        texts = ", ".join(map(filters.text, self._texts)) or "''"
+        numbers = ", ".join(map(str, range(1, len(self._texts) + 1))) or "0"
+        return f"transform({text}, [{texts}], [{numbers}], 0)"
 
     def _columns(self) -> str:
         """The columns in which an actor counts: brackets are counted from its first start in the range."""

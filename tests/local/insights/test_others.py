@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights.computed import computed
 from endpoints_gitops.local.insights.refused import NotComputed
+from tests.local.insights.conftest import NOW, happened
 
 CASES: list[dict[str, Any]] = YAML(typ="safe").load(Path(__file__).parent / "others.yaml")
 LAWS = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -147,3 +151,41 @@ def test_a_rolling_retention_counts_each_person_once(few: Engine, period: str, t
     assert isinstance(calendar, list)
     started = [sum(_data(row)[0] for row in rows) for rows in (rolling, calendar)]  # type: ignore[arg-type]
     assert started[0] <= min(3, started[1])
+
+
+@pytest.mark.parametrize("kind", ["retention_recurring", "retention_first_time"])
+@pytest.mark.parametrize(("start", "back"), [("a", "b"), ("a", "a")])
+def test_retention_counts_the_days_of_each_person(random_events: Engine, kind: str, start: str, back: str) -> None:
+    node = {
+        "kind": "RetentionQuery",
+        "retentionFilter": {
+            "period": "Day",
+            "totalIntervals": 25,
+            "retentionType": kind,
+            "targetEntity": {"id": start, "type": "events"},
+            "returningEntity": {"id": back, "type": "events"},
+        },
+    }
+    first_day = NOW.date() - timedelta(days=24)
+    days: dict[str, dict[str, set[int]]] = {}
+    for event in happened():
+        day = (datetime.fromisoformat(event["timestamp"]).date() - first_day).days
+        days.setdefault(event["distinct_id"], {}).setdefault(event["event"], set()).add(day)
+    wanted = [[0] * 25 for _ in range(25)]
+    for of_event in days.values():
+        started = sorted(of_event.get(start, ()))
+        for day in started[:1] if kind == "retention_first_time" else started:
+            for column in {0, *(later - day for later in of_event.get(back, ()))}:
+                if day >= 0 and column >= 0:
+                    wanted[day][column] += column < 25
+    rows: list[Any] = computed(random_events, node).results
+    assert [_data(row) for row in rows] == wanted
+    assert sum(map(sum, wanted)) > 25
+
+
+def test_retention_refuses_intervals_that_clickhouse_begins_at_other_times(random_events: Engine) -> None:
+    """Never a count without the events of such an interval."""
+    elsewhere = copy(random_events)
+    elsewhere.project = replace(random_events.project, timezone="Asia/Kathmandu")
+    with pytest.raises(NotComputed, match=r"retentionFilter\.period: .*Asia/Kathmandu"):
+        computed(elsewhere, {"kind": "RetentionQuery", "retentionFilter": {"targetEntity": {"id": "a"}}})
