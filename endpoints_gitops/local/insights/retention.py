@@ -239,7 +239,7 @@ class _Retention:
 
     @cached_property
     def _texts(self) -> list[str]:
-        """The intervals as texts. An hour that a clock shows twice is one interval."""
+        """The intervals as texts, in the order of `range.starts`."""
         return [f"{start:%Y-%m-%d %H:%M:%S}" for start in self.range.starts]
 
     def _calendar(self) -> _Cells:
