@@ -337,13 +337,13 @@ RULES: Final[dict[str, Rule]] = {
     "pushed": _unless_array_null(_pushed),
     "range": _unless_null(_range),
     "reversed": _unless_null(_reversed),
-    "same_moment": _same_timestamp,
+    "same_timestamp": _same_timestamp,
     "some_item": _unless_null(_item),
     "start_of_interval": _unless_null(_start_of_interval),
     "trunc": _unless_null(_trunc),
     "tuple_of": _tuple,
     "map_of": _map,
-    "last_moment": _unless_null(lambda arguments: _same_timestamp(arguments[-1:])),
+    "last_timestamp": _unless_null(lambda arguments: _same_timestamp(arguments[-1:])),
     "whole": _whole,
 }
 """Rules that get all arguments and decide the nullability."""

@@ -119,7 +119,7 @@ timeSlots: 2-3 [unknown]!
 monthName: 1 string bucket
 dateName: 2 string bucket
 formatDateTime=@formatted to_char=@formatted: 2-3 string bucket
-toTimeZone=@zone: 1-2 same_moment bucket
+toTimeZone=@zone: 1-2 same_timestamp bucket
 timeZoneOf: 1 string!
 timeZoneOffset: 1 integer
 toIntervalSecond: 1 interval_second numeric
@@ -153,7 +153,7 @@ make_timestamp=@made_timestamp: 6-7 datetime
 make_timestamptz=toTimeZone(makeDateTime({0}, {1}, {2}, {3}, {4}, {5}), {6}): 7 datetime macro
 make_interval=@made_interval: 6 unknown macro
 to_timestamp=toDateTime(fromUnixTimestamp({0})): 1 datetime macro
-timezone=toTimeZone({1}, {0}): 2 last_moment bucket
+timezone=toTimeZone({1}, {0}): 2 last_timestamp bucket
 date_bin=toStartOfInterval({1}, {0}, {2}): 3 unknown bucket
 date_part=@part_of_date: 2 integer?
 toModifiedJulianDay=toModifiedJulianDayOrNull fromModifiedJulianDay=fromModifiedJulianDayOrNull: 1

@@ -110,12 +110,12 @@ def keep_uncommitted(edits: Iterable[FileEdit], project: ProjectContext) -> tupl
         return ()
     repo = repository(project.folder)
     uncommitted = dirty(repo, project.folder) if repo else None
-    folder, moment = project.state / "replaced", datetime.now(UTC)
+    folder, timestamp = project.state / "replaced", datetime.now(UTC)
     copies: list[Path] = []
     for edit in replaced:
         path = edit.path.parent.resolve() / edit.path.name
         if edit.before is not None and (uncommitted is None or not uncommitted.isdisjoint((path, path.resolve()))):
-            copies.append(folder / f"{moment:%Y%m%dT%H%M%S.%f}-{edit.path.name}")
+            copies.append(folder / f"{timestamp:%Y%m%dT%H%M%S.%f}-{edit.path.name}")
             write_atomically(copies[-1], edit.before)
     for old in sorted(folder.glob("*"))[:-_MOST_COPIES] if copies else ():
         old.unlink(missing_ok=True)

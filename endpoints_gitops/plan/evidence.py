@@ -87,7 +87,7 @@ class Recorded:
             "file": {str(key): value for key, value in self.file.items()},
             "superseded": {key: list(values) for key, values in self.superseded.items()},
             "at": self.at.isoformat() if self.at else None,
-            "kept": {key: moment.isoformat() for key, moment in self.kept.items()},
+            "kept": {key: timestamp.isoformat() for key, timestamp in self.kept.items()},
             "own": self.own.as_json() if self.own else None,
         }
 
@@ -106,8 +106,8 @@ class Recorded:
                 superseded={
                     key: _values(values) for key, values in _read_settings(entry.get("superseded", {})).items()
                 },
-                at=None if at is None else _moment(at),
-                kept={key: _moment(value) for key, value in _read_settings(entry.get("kept", {})).items()},
+                at=None if at is None else _timestamp(at),
+                kept={key: _timestamp(value) for key, value in _read_settings(entry.get("kept", {})).items()},
                 own=None if own is None else OwnWrites.from_json(own),
             )
         except (KeyError, TypeError, ValueError):
@@ -147,7 +147,7 @@ def recorded(
         file=_kept(file, known.file if known else {}, apart),
         superseded=_superseded(known, gone, (server, file)),
         at=at,
-        kept={key: moment for key in apart if known and (moment := known.agreed_at(key))},
+        kept={key: timestamp for key in apart if known and (timestamp := known.agreed_at(key))},
         own=_own_writes(
             known.own if known else None,
             head,
@@ -274,11 +274,11 @@ def _text(value: Json) -> str:
     raise TypeError(value)
 
 
-def _moment(value: Json) -> datetime:
-    moment = datetime.fromisoformat(_text(value))
-    if moment.tzinfo is None:
+def _timestamp(value: Json) -> datetime:
+    timestamp = datetime.fromisoformat(_text(value))
+    if timestamp.tzinfo is None:
         raise ValueError(value)
-    return moment
+    return timestamp
 
 
 def _number(value: Json) -> int:

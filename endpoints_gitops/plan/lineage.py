@@ -36,15 +36,15 @@ class State:
     def label(self) -> str:
         return f"commit {self.commit[:7]}" if self.commit else "an edit that is not committed"
 
-    def is_later_than(self, moment: datetime | None) -> bool:
+    def is_later_than(self, timestamp: datetime | None) -> bool:
         """Whether the state is later for certain. An uncommitted edit is later than anything; None is an unknown
         time.
         """
-        return self.at is None or (moment is not None and _aware(moment) < self.at)
+        return self.at is None or (timestamp is not None and _aware(timestamp) < self.at)
 
-    def may_be_later_than(self, moment: datetime | None) -> bool:
+    def may_be_later_than(self, timestamp: datetime | None) -> bool:
         """Whether the state is or may be later: git's resolution does not always tell."""
-        return self.at is None or (moment is not None and _aware(moment) < self.at + GIT_RESOLUTION)
+        return self.at is None or (timestamp is not None and _aware(timestamp) < self.at + GIT_RESOLUTION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +95,12 @@ class Lineage:
         indexes = range(len(self.states) - 2, after, -1)
         return next((index for index in indexes if self.matches(index, key, server)), None)
 
-    def latest_before(self, moment: datetime | None, key: Key, value: Json) -> int | None:
-        """The index of the last state that states this value and existed at the moment."""
+    def latest_before(self, timestamp: datetime | None, key: Key, value: Json) -> int | None:
+        """The index of the last state that states this value and existed at the timestamp."""
         indexes = range(len(self.states) - 1, -1, -1)
         return next(
-            (index for index in indexes if self.matches(index, key, value) and not self._is_after(index, moment)), None
+            (index for index in indexes if self.matches(index, key, value) and not self._is_after(index, timestamp)),
+            None,
         )
 
     def latest_without(self, key: Key, server: Json) -> int | None:
@@ -118,9 +119,9 @@ class Lineage:
         settings = self.states[index].settings
         return key in settings and _equal(key, settings[key], file)
 
-    def _is_after(self, index: int, moment: datetime | None) -> bool:
+    def _is_after(self, index: int, timestamp: datetime | None) -> bool:
         at = self.states[index].at
-        return moment is not None and (at is None or at > _aware(moment))
+        return timestamp is not None and (at is None or at > _aware(timestamp))
 
 
 def is_default(key: Key, server: Json) -> bool:
@@ -128,9 +129,9 @@ def is_default(key: Key, server: Json) -> bool:
     return key in SERVER_DEFAULTS and same(key, server, SERVER_DEFAULTS[key])
 
 
-def _aware(moment: datetime) -> datetime:
+def _aware(timestamp: datetime) -> datetime:
     """A time without a zone is UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
 def _agree(settings: Settings, other: Settings) -> bool:

@@ -141,8 +141,8 @@ def _fresh(pin: Pin) -> timedelta:
     return timedelta(seconds=pin.freshness_seconds or _DAY)
 
 
-def _z(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+def _z(timestamp: datetime) -> str:
+    return timestamp.isoformat().replace("+00:00", "Z")
 
 
 def _number(body: int | None, incoming: Incoming, name: str, least: int | None = None) -> int | None:

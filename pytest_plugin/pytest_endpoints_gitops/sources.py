@@ -223,5 +223,5 @@ def _is_cut_silently(call: PinnedCall, run: RunAnswer) -> bool:
     return not paged(str(call.pin.query.get("query") or "")).has_limit
 
 
-def _live_at(moment: datetime) -> str:
-    return f"live, {moment:%H:%M} UTC"
+def _live_at(timestamp: datetime) -> str:
+    return f"live, {timestamp:%H:%M} UTC"

@@ -104,9 +104,12 @@ def test_values_that_are_none_of_their_type(written, value):
 ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu"]
 
 
-@given(moment=st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2100, 1, 1)), zone=st.sampled_from(ZONES))  # noqa: DTZ001 - a zone is added
-def test_moments_survive(moment, zone):
-    there = moment.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
+@given(
+    timestamp=st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2100, 1, 1)),  # noqa: DTZ001 - a zone is added
+    zone=st.sampled_from(ZONES),
+)
+def test_timestamps_survive(timestamp, zone):
+    there = timestamp.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
     written = there.isoformat().replace("+00:00", "Z")
     found = read(f"Nullable(DateTime64(6, '{zone}'))", json.loads(json.dumps(written)))
     assert found == there

@@ -60,7 +60,7 @@ def test_an_edit_that_is_not_committed_answers_for_nothing(make):
 
 
 @pytest.mark.parametrize(
-    ("state", "moment", "is_later", "may_be_later"),
+    ("state", "timestamp", "is_later", "may_be_later"),
     [
         (at(2), at(1), True, True),
         (at(2), at(2), False, True),
@@ -71,9 +71,9 @@ def test_an_edit_that_is_not_committed_answers_for_nothing(make):
         (None, None, True, True),
     ],
 )
-def test_which_is_later(state, moment, is_later, may_be_later):
+def test_which_is_later(state, timestamp, is_later, may_be_later):
     found = State(settings={}, at=state)
-    assert (found.is_later_than(moment), found.may_be_later_than(moment)) == (is_later, may_be_later)
+    assert (found.is_later_than(timestamp), found.may_be_later_than(timestamp)) == (is_later, may_be_later)
 
 
 def test_which_states_had_what_the_server_has(make):

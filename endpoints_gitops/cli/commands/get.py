@@ -76,9 +76,9 @@ def materialisation_word(state: MaterializationState) -> str:
     return " · ".join(part for part in ("yes", (state.status or "").lower(), state.error or "") if part)
 
 
-def day(moment: datetime | None) -> str:
+def day(timestamp: datetime | None) -> str:
     """A time to the minute, with its zone if it has one."""
-    return f"{moment:%Y-%m-%d %H:%M %Z}".rstrip() if moment else ""
+    return f"{timestamp:%Y-%m-%d %H:%M %Z}".rstrip() if timestamp else ""
 
 
 def _settings(endpoint: Endpoint) -> Iterator[tuple[str, str]]:

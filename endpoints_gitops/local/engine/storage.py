@@ -165,7 +165,7 @@ def _fill_from_files(session: ClickHouseSession, files: Sequence[Path], *, sampl
 
 
 def _move_to_zone(session: ClickHouseSession, name: str, order: str, zone: str) -> None:
-    """Give the times of a table another zone; the moments stay the same."""
+    """Give the times of a table another zone; the timestamps stay the same."""
     in_utc = f"{name}_in_utc"
     session.execute(f"RENAME TABLE {name} TO {in_utc}{session.on_cluster}")
     moved = []

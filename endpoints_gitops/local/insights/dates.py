@@ -35,41 +35,41 @@ _LAST_YEAR: Final = 2298
 """The whole years of ClickHouse's DateTime64, which the timestamps of events have."""
 
 
-def month_later(moment: datetime, months: int) -> datetime:
-    """The moment some months later, or earlier; on the last day of a shorter month."""
-    index = moment.year * 12 + moment.month - 1 + months
+def month_later(timestamp: datetime, months: int) -> datetime:
+    """The timestamp some months later, or earlier; on the last day of a shorter month."""
+    index = timestamp.year * 12 + timestamp.month - 1 + months
     year, month = divmod(index, 12)
     try:
         last = calendar.monthrange(year, month + 1)[1]
-        return moment.replace(year=year, month=month + 1, day=min(moment.day, last))
+        return timestamp.replace(year=year, month=month + 1, day=min(timestamp.day, last))
     except (ValueError, calendar.IllegalMonthError):
         raise NotComputed("dateRange", "it leaves the calendar") from None
 
 
-def aligned(moment: datetime, interval: str, week_start: int = 0) -> datetime:
-    """The start of the interval that holds the moment."""
+def aligned(timestamp: datetime, interval: str, week_start: int = 0) -> datetime:
+    """The start of the interval that holds the timestamp."""
     if interval == "minute":
-        return moment.replace(second=0, microsecond=0)
+        return timestamp.replace(second=0, microsecond=0)
     if interval == "hour":
-        return moment.replace(minute=0, second=0, microsecond=0)
-    day = moment.replace(**_MIDNIGHT)  # type: ignore[arg-type]
+        return timestamp.replace(minute=0, second=0, microsecond=0)
+    day = timestamp.replace(**_MIDNIGHT)  # type: ignore[arg-type]
     if interval == "week":
         return day - timedelta(days=(day.isoweekday() - week_start) % 7)
     return day.replace(day=1) if interval == "month" else day
 
 
-def later(moment: datetime, interval: str, count: int = 1) -> datetime:
-    """The moment some intervals later."""
+def later(timestamp: datetime, interval: str, count: int = 1) -> datetime:
+    """The timestamp some intervals later."""
     if interval == "month":
-        return month_later(moment, count)
-    return moment + timedelta(**{f"{interval}s": count})
+        return month_later(timestamp, count)
+    return timestamp + timedelta(**{f"{interval}s": count})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedDate:
-    """A moment, with the unit of a relative date; `unit` is empty for an absolute one."""
+    """A timestamp, with the unit of a relative date; `unit` is empty for an absolute one."""
 
-    moment: datetime
+    timestamp: datetime
     unit: str = ""
     number: int = 0
     edge: str = ""
@@ -82,9 +82,9 @@ class ParsedDate:
     def floored(self) -> datetime:
         """A relative date at the start of its hour, minute or second, or else of its day."""
         if not self.is_relative:
-            return self.moment
+            return self.timestamp
         floor: Any = dict(_FLOORED).get(self.unit, _MIDNIGHT)
-        return self.moment.replace(**floor)
+        return self.timestamp.replace(**floor)
 
 
 def parsed_date(key: str, text: object, now: datetime, *, week_start: int = 0) -> ParsedDate:
@@ -93,7 +93,7 @@ def parsed_date(key: str, text: object, now: datetime, *, week_start: int = 0) -
     Raises NotComputed, also for a date that the timestamp of an event cannot have.
     """
     parsed = _parsed(key, text, now, week_start)
-    if not _FIRST_YEAR <= parsed.moment.year <= _LAST_YEAR:
+    if not _FIRST_YEAR <= parsed.timestamp.year <= _LAST_YEAR:
         raise NotComputed("dateRange", f"{text!r} is not in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return parsed
 
@@ -106,39 +106,39 @@ def _parsed(key: str, text: object, now: datetime, week_start: int) -> ParsedDat
         number = int(relative["number"] or 0)
         return _relative(now, number, relative["unit"], relative["edge"] or "", week_start)
     try:
-        moment = datetime.fromisoformat(text)
+        timestamp = datetime.fromisoformat(text)
     except ValueError:
         raise NotComputed(key, f"{text!r} is not a date that the local server knows") from None
     try:
-        zoned = moment.astimezone(now.tzinfo) if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+        zoned = timestamp.astimezone(now.tzinfo) if timestamp.tzinfo else timestamp.replace(tzinfo=now.tzinfo)
     except OverflowError:
         raise NotComputed("dateRange", "it leaves the calendar") from None
-    return ParsedDate(moment=zoned, is_day=_DATE.fullmatch(text) is not None)
+    return ParsedDate(timestamp=zoned, is_day=_DATE.fullmatch(text) is not None)
 
 
 def _relative(now: datetime, number: int, unit: str, edge: str, week_start: int) -> ParsedDate:
     try:
         if unit in _MONTHS:
-            moment = month_later(now, -number * _MONTHS[unit])
+            timestamp = month_later(now, -number * _MONTHS[unit])
         else:
-            moment = now - timedelta(**{_SPANS[unit]: number})
+            timestamp = now - timedelta(**{_SPANS[unit]: number})
     except OverflowError:
         raise NotComputed("dateRange", "it leaves the calendar") from None
-    return ParsedDate(moment=_at_edge(moment, unit, edge, week_start), unit=unit, number=number, edge=edge)
+    return ParsedDate(timestamp=_at_edge(timestamp, unit, edge, week_start), unit=unit, number=number, edge=edge)
 
 
-def _at_edge(moment: datetime, unit: str, edge: str, week_start: int) -> datetime:
+def _at_edge(timestamp: datetime, unit: str, edge: str, week_start: int) -> datetime:
     if not edge:
-        return moment
+        return timestamp
     if unit in ("s", "M"):
         raise NotComputed("dateRange", f"{unit}{edge} is not a date that the local server knows")
     if unit in ("h", "d"):
-        start = aligned(moment, "hour" if unit == "h" else "day")
+        start = aligned(timestamp, "hour" if unit == "h" else "day")
         return start if edge == "Start" else start + timedelta(**{_SPANS[unit]: 1}, microseconds=-1)
     if unit == "w":
-        start = aligned(moment, "week", week_start)
+        start = aligned(timestamp, "week", week_start)
         return start if edge == "Start" else start + timedelta(days=7, microseconds=-1)
-    first = moment.replace(day=1, **_MIDNIGHT)  # type: ignore[arg-type]
+    first = timestamp.replace(day=1, **_MIDNIGHT)  # type: ignore[arg-type]
     months = _MONTHS[unit]
     start = month_later(first, -((first.month - 1) % months))
     return start if edge == "Start" else month_later(start, months) - timedelta(microseconds=1)
@@ -202,9 +202,9 @@ def refuse_repeated_hours(starts: Sequence[datetime], interval: str) -> None:
         raise NotComputed("interval", f"{interval}s over the end of daylight saving time, when local times come twice")
 
 
-def iso_text(moment: datetime) -> str:
+def iso_text(timestamp: datetime) -> str:
     """A time in an answer, with `Z` for UTC."""
-    return moment.isoformat().replace("+00:00", "Z")
+    return timestamp.isoformat().replace("+00:00", "Z")
 
 
 def day_text(bucket: datetime, interval: str) -> str:
@@ -212,8 +212,8 @@ def day_text(bucket: datetime, interval: str) -> str:
     return f"{bucket:%Y-%m-%d %H:%M:%S}" if interval in ("hour", "minute") else f"{bucket:%Y-%m-%d}"
 
 
-def _day(moment: datetime) -> str:
-    return f"{moment.day}-{moment:%b-%Y}"
+def _day(timestamp: datetime) -> str:
+    return f"{timestamp.day}-{timestamp:%b-%Y}"
 
 
 def _week_label(first: datetime, last: datetime) -> str:
@@ -255,24 +255,24 @@ def period(
         return Period(start=start, end=end, lower=lower, interval=interval, week_start=week_start)
     given = parsed_date("dateRange.date_from", date_range.get("date_from") or _DEFAULT, now, week_start=week_start)
     is_kept = interval == "minute" or is_explicit or exact
-    start = given.moment if is_kept and date_range.get("date_from") else given.floored()
+    start = given.timestamp if is_kept and date_range.get("date_from") else given.floored()
     lower = _bound(given, start, interval, is_kept=is_explicit or exact)
     return Period(start=start, end=end, lower=lower, interval=interval, week_start=week_start)
 
 
 def _end(given: ParsedDate | None, interval: str, now: datetime, *, is_explicit: bool, exact: bool) -> datetime:
-    moment = now if given is None else given.floored()
+    timestamp = now if given is None else given.floored()
     if is_explicit and given is not None:
-        return given.moment
+        return given.timestamp
     if exact and (given is None or not given.is_day):
-        return now if given is None else given.moment
+        return now if given is None else given.timestamp
     if interval == "hour":
         is_relative = given is None or given.is_relative
-        return moment.replace(minute=59, second=59, microsecond=999_999) if is_relative else moment
+        return timestamp.replace(minute=59, second=59, microsecond=999_999) if is_relative else timestamp
     if interval == "minute":
         is_relative = given is None or given.is_relative
-        return moment.replace(second=59, microsecond=999_999) if is_relative else moment
-    return moment.replace(**_END_OF_DAY)  # type: ignore[arg-type]
+        return timestamp.replace(second=59, microsecond=999_999) if is_relative else timestamp
+    return timestamp.replace(**_END_OF_DAY)  # type: ignore[arg-type]
 
 
 def _bound(given: ParsedDate, start: datetime, interval: str, *, is_kept: bool) -> datetime:
@@ -291,7 +291,7 @@ def previous(of: Period, date_range: Mapping[str, Any], compare_to: str | None, 
         by = parsed_date("compareFilter.compare_to", compare_to, now)
         if not by.is_relative or by.edge:
             raise NotComputed("compareFilter.compare_to", f"{compare_to!r}")
-        start, end, lower = (_moved(moment, by) for moment in (of.start, of.end, of.lower))
+        start, end, lower = (_moved(timestamp, by) for timestamp in (of.start, of.end, of.lower))
         return replace(of, start=start, end=end, lower=lower)
     if is_all(date_range):
         end = of.start - timedelta(microseconds=1)
@@ -328,7 +328,7 @@ def _same_length_before(of: Period, date_range: Mapping[str, Any], given: Parsed
     return start, datetime.combine(end.date(), of.end.timetz())
 
 
-def _moved(moment: datetime, by: ParsedDate) -> datetime:
+def _moved(timestamp: datetime, by: ParsedDate) -> datetime:
     if by.unit in _MONTHS:
-        return month_later(moment, -by.number * _MONTHS[by.unit])
-    return moment - timedelta(**{_SPANS[by.unit]: by.number})
+        return month_later(timestamp, -by.number * _MONTHS[by.unit])
+    return timestamp - timedelta(**{_SPANS[by.unit]: by.number})

@@ -67,7 +67,7 @@ def text(value: object) -> str:
         raise QueryRefused(error.message) from None
 
 
-def moment(value: datetime) -> str:
+def timestamp(value: datetime) -> str:
     """A time as HogQL, which does not depend on the project's zone."""
     return f"toDateTime('{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}', 'UTC')"
 
@@ -213,8 +213,8 @@ def _single(left: str, operator: str, value: object, context: FilterContext) -> 
     if operator in _DATED:
         given = parsed_date(
             f"the operator {operator}", value, context.now, week_start=context.project.week_start_day
-        ).moment.replace(microsecond=0)
-        return f"toDateTime({left}) {_DATED[operator]} {moment(given)}"
+        ).timestamp.replace(microsecond=0)
+        return f"toDateTime({left}) {_DATED[operator]} {timestamp(given)}"
     if operator == "is_cleaned_path_exact":
         return f"{_cleaned(left, context)} = {_cleaned(text(words), context)}"
     if operator.startswith("semver_"):

@@ -21,7 +21,7 @@ MOST_CODED: Final = 9
 def code_of(steps: Sequence[str], since: datetime) -> str:
     """The code of an event, from the conditions of the steps. `since` is not after the event."""
     bits = " + ".join(f"if({condition}, {1 << index}, 0)" for index, condition in enumerate(steps))
-    return f"dateDiff('microsecond', {filters.moment(since)}, timestamp) * {1 << len(steps)} + {bits}"
+    return f"dateDiff('microsecond', {filters.timestamp(since)}, timestamp) * {1 << len(steps)} + {bits}"
 
 
 def overlapping(codes: str, steps: int) -> str:

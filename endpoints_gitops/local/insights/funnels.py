@@ -298,8 +298,8 @@ class _Funnel:
         period = self.run.period()
         self._check_start(period)
         return [
-            f"timestamp >= {filters.moment(period.start)}",
-            f"timestamp <= {filters.moment(period.end)}",
+            f"timestamp >= {filters.timestamp(period.start)}",
+            f"timestamp <= {filters.timestamp(period.end)}",
             *self.run.common(),
             *self._actor()[1],
         ]

@@ -43,8 +43,8 @@ def _activities(
         raise NotComputed("dateRange", "of a LifecycleQuery that ends before it begins")
     since, until = later(buckets[0], period.interval, -1), later(buckets[-1], period.interval)
     conditions = [
-        f"timestamp >= {filters.moment(since)}",
-        f"timestamp < {filters.moment(until)}",
+        f"timestamp >= {filters.timestamp(since)}",
+        f"timestamp < {filters.timestamp(until)}",
         run.events_of(series),
         run.filters_of(series),
         *run.common(),

@@ -173,7 +173,7 @@ def _first_times(measured: Measured) -> str:
         raise NotComputed("math", f"{measured.math} with a breakdown of cohorts")
     event = measured.run.events_of(measured.series)
     filtered = filters.all_of([measured.run.filters_of(measured.series), *measured.run.common()])
-    until = f"timestamp <= {filters.moment(measured.period.end)}"
+    until = f"timestamp <= {filters.timestamp(measured.period.end)}"
     is_matching = measured.math == "first_matching_event_for_user"
     values = [
         f"argMin({part}, timestamp) AS {alias}"
@@ -188,7 +188,7 @@ def _first_times(measured: Measured) -> str:
         ["_actor"],
     )
     bucket = [] if measured.is_total else [f"{bucketed(measured.period.interval, '_first')} AS _bucket"]
-    where = f"_first = _matching AND _first >= {filters.moment(measured.period.lower)}"
+    where = f"_first = _matching AND _first >= {filters.timestamp(measured.period.lower)}"
     columns = [*bucket, *columns_of(measured.breakdowns), "count() AS _value"]
     return _select(columns, f"({found}) WHERE {where}", measured.keys)
 
@@ -199,13 +199,13 @@ def _active(measured: Measured, days: int) -> str:
     values = measured.values
     if measured.is_total:
         since = period.end.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
-        window = [f"timestamp > {filters.moment(since)}", f"timestamp <= {filters.moment(period.end)}"]
+        window = [f"timestamp > {filters.timestamp(since)}", f"timestamp <= {filters.timestamp(period.end)}"]
         where = filters.all_of([*measured.conditions(), *window])
         return _select([*values, "count(DISTINCT person_id) AS _value"], f"events WHERE {where}", measured.keys)
     starts = period.buckets()
     ends = [later(start, period.interval) for start in starts]
     since = ends[0] - timedelta(days=days)
-    window = [f"timestamp > {filters.moment(since)}", f"timestamp <= {filters.moment(period.end)}"]
+    window = [f"timestamp > {filters.timestamp(since)}", f"timestamp <= {filters.timestamp(period.end)}"]
     events = _select(
         ["timestamp AS _at", "person_id AS _actor", *values],
         f"events WHERE {filters.all_of([*measured.conditions(), *window])}",

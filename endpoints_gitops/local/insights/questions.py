@@ -139,9 +139,9 @@ class InsightRun:
         event = series.get("event")
         return SeriesSource(id=event, name=event or "All events", type="events")
 
-    def zoned(self, moment: datetime) -> str:
+    def zoned(self, timestamp: datetime) -> str:
         """A time as HogQL, whose days are those of the project."""
-        text = filters.moment(moment)
+        text = filters.timestamp(timestamp)
         return text if self.zone.key == "UTC" else f"toTimeZone({text}, {filters.text(self.zone.key)})"
 
     def local(self, value: str) -> datetime:
@@ -150,7 +150,7 @@ class InsightRun:
         return (
             datetime.fromisoformat(value).replace(tzinfo=self.zone)
             if is_date
-            else moment_of(value).astimezone(self.zone)
+            else timestamp_of(value).astimezone(self.zone)
         )
 
     def _first_event(self) -> datetime | None:
@@ -170,13 +170,13 @@ def test_accounts(key: str, context: FilterContext) -> list[str]:
 def clock_of(engine: RunsHogQL) -> datetime:
     """The time of the engine's queries, which may be stopped, in the zone of the project."""
     value = engine.run("SELECT now()", {}, limit=None, offset=None).results[0][0]
-    return moment_of(value).astimezone(engine.project.zone)
+    return timestamp_of(value).astimezone(engine.project.zone)
 
 
-def moment_of(value: str) -> datetime:
+def timestamp_of(value: str) -> datetime:
     """A date or time of an answer, in UTC."""
-    moment = datetime.fromisoformat(value)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    timestamp = datetime.fromisoformat(value)
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
 def bucketed(interval: str, field: str = "timestamp") -> str:
@@ -186,4 +186,4 @@ def bucketed(interval: str, field: str = "timestamp") -> str:
 
 def within(of: Period) -> list[str]:
     """The conditions for the events of a period."""
-    return [f"timestamp >= {filters.moment(of.lower)}", f"timestamp <= {filters.moment(of.end)}"]
+    return [f"timestamp >= {filters.timestamp(of.lower)}", f"timestamp <= {filters.timestamp(of.end)}"]

@@ -202,7 +202,7 @@ class _Retention:
 
     @property
     def _since(self) -> str:
-        return f"timestamp >= {filters.moment(self.range.starts[0])}" if self.range.starts else "1 = 2"
+        return f"timestamp >= {filters.timestamp(self.range.starts[0])}" if self.range.starts else "1 = 2"
 
     def _per_actor(self, columns: Sequence[str], extra: Sequence[str]) -> str:
         """The query with a row for each actor, and for each of its breakdown values: `_value_0` and the columns.
@@ -275,7 +275,7 @@ class _Retention:
             f"{all_returns}({bucket}, ({self.back}) AND {self._since}) AS _return_times",
             self._first(),
         ]
-        actors = self._per_actor(columns, [f"timestamp < {filters.moment(self.range.end)}"])
+        actors = self._per_actor(columns, [f"timestamp < {filters.timestamp(self.range.end)}"])
         often = f"arrayFilter(index -> countEqual(_all_returns, index) >= {least}, _all_returns)"
         numbers = [
             f"arrayDistinct(arrayMap(at -> {self._number(_as_text('at'))}, _start_times)) AS _starts",
@@ -316,11 +316,11 @@ class _Retention:
             f"groupArrayIf({item}, ({self.back}) AND {self._since}) AS _returns",
             self._first(),
         ]
-        indexes = {moment: index for index, moment in enumerate(self.range.starts)}
+        indexes = {timestamp: index for index, timestamp in enumerate(self.range.starts)}
         is_same = all(self.target.get(key) == self.returning.get(key) for key in ("id", "type"))
         cells: _Cells = defaultdict(_RetentionCells)
         for *key, starts, returns, first in self.run.ask(
-            self._per_actor(columns, [f"timestamp < {filters.moment(self.range.end)}"])
+            self._per_actor(columns, [f"timestamp < {filters.timestamp(self.range.end)}"])
         ):
             own = cells[tuple(map(str, key))]
             begun = [
@@ -350,7 +350,7 @@ class _Retention:
         actor, only = self._actor()
         conditions = [filters.any_of([self.event, self.start, self.back]), *self.run.common(), *only]
         if self.kind == _RECURRING:
-            conditions += [self._since, f"timestamp < {filters.moment(self.range.end)}"]
+            conditions += [self._since, f"timestamp < {filters.timestamp(self.range.end)}"]
         source = f"events WHERE {filters.all_of(conditions)} GROUP BY {actor}"
         rows = self.run.ask(f"SELECT groupArray(tuple(timestamp, {flags}, {value})) FROM {source}")  # noqa: S608
         unit, count = _ROLLING[self.range.interval]
@@ -447,7 +447,7 @@ def _range(run: InsightRun, retention: Mapping[str, Any]) -> RetentionRange:
     brackets = _brackets(retention)
     to = run.date_range.get("date_to")
     week_start = run.project.week_start_day
-    last = parsed_date("dateRange.date_to", to, run.now, week_start=week_start).moment if to else run.now
+    last = parsed_date("dateRange.date_to", to, run.now, week_start=week_start).timestamp if to else run.now
     end = later(aligned(last, interval, week_start), interval)
     given = run.date_range.get("date_from")
     if not given:
@@ -455,7 +455,7 @@ def _range(run: InsightRun, retention: Mapping[str, Any]) -> RetentionRange:
         refuse_repeated_hours([*starts, end], interval)
         return RetentionRange(starts=starts, end=end, width=width, interval=interval, brackets=brackets)
     parsed = parsed_date("dateRange.date_from", given, run.now, week_start=week_start)
-    first = aligned(parsed.moment, interval, week_start)
+    first = aligned(parsed.timestamp, interval, week_start)
     starts = []
     while (start := later(first, interval, len(starts))) < end:
         starts.append(start)

@@ -76,7 +76,7 @@ class _Insertion:
         if edge is None:
             return node
         text = self._date_range.get(edge)
-        return {"node": _MARK, "name": name} if not text or text == "all" else _expression(self._moment(edge))
+        return {"node": _MARK, "name": name} if not text or text == "all" else _expression(self._timestamp(edge))
 
     def _select(self, node: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
         source = node.get("select_from") or {}
@@ -100,16 +100,16 @@ class _Insertion:
         if self._is_tested:
             conditions += test_accounts("filters.filterTestAccounts", self._context)
         if self._date_range.get("date_to"):
-            conditions.append(f"{_TIME_OF[table]} < {self._moment('date_to')}")
+            conditions.append(f"{_TIME_OF[table]} < {self._timestamp('date_to')}")
         if self._date_range.get("date_from") not in (None, "", "all"):
-            conditions.append(f"{_TIME_OF[table]} >= {self._moment('date_from')}")
+            conditions.append(f"{_TIME_OF[table]} >= {self._timestamp('date_from')}")
         return filters.all_of(conditions)
 
-    def _moment(self, edge: str) -> str:
+    def _timestamp(self, edge: str) -> str:
         week_start = self._context.project.week_start_day
         text = self._date_range.get(edge)
-        return filters.moment(
-            parsed_date(f"filters.dateRange.{edge}", text, self._context.now, week_start=week_start).moment
+        return filters.timestamp(
+            parsed_date(f"filters.dateRange.{edge}", text, self._context.now, week_start=week_start).timestamp
         )
 
 
