@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import clickhouse_connect
 from clickhouse_connect import common
@@ -25,10 +25,7 @@ from endpoints_gitops.errors import CouldNotFindOut, CredentialsError, UsageErro
 from endpoints_gitops.local.engine.clickhouse_url import PASSWORD_VARIABLE, ClickHouseUrl
 from endpoints_gitops.local.engine.literals import identifier, text
 from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable, from_clickhouse, timed_out
-from endpoints_gitops.local.engine.session import MEANING, SECONDS, ClickHouseSession, limits
-
-if TYPE_CHECKING:
-    from endpoints_gitops.local.engine.embedded import EmbeddedSession
+from endpoints_gitops.local.engine.session import MEANING, SECONDS, ClickHouseSession, FileReader, limits
 
 OLDEST: Final = (25, 8)
 """The version that PostHog runs. Queries were not tried on older ones."""
@@ -88,7 +85,7 @@ class RemoteSession(ClickHouseSession):
         self._settings = MEANING | _OF_PROFILES | _LOADING
         self._is_restricted = False
         self._is_closed = False
-        self._files: EmbeddedSession | None = None
+        self._files: FileReader | None = None
         self.database = f"{PREFIX}{datetime.now(UTC):%Y%m%d_%H%M%S}_{uuid.uuid4().hex[:8]}"
         with self._errors():
             with closing(self._connected(_GREETING_SECONDS)) as client:
@@ -101,7 +98,7 @@ class RemoteSession(ClickHouseSession):
         self._client.database = self.database
 
     @property
-    def files(self) -> EmbeddedSession:
+    def files(self) -> FileReader:
         if self._files is None:
             self._files = _embedded()
         return self._files
@@ -251,7 +248,7 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _embedded() -> EmbeddedSession:
+def _embedded() -> FileReader:
     if find_spec("chdb") is None:
         raise UsageError(
             "Parquet files, compressed files and tables other than events and persons are read by chdb, which is not "

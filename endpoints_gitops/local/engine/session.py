@@ -6,20 +6,17 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from zoneinfo import ZoneInfo
 
 from endpoints_gitops.contract.clickhouse import ClickHouseType, parse_type
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable
-
-if TYPE_CHECKING:
-    from endpoints_gitops.local.engine.embedded import EmbeddedSession
 
 type Convert = Callable[[Any], Any]
 
@@ -132,6 +129,23 @@ class RawAnswer:
     rows: list[list[Any]]
 
 
+class FileReader(Protocol):
+    """What reads files of this machine: queries of the table function `file`. They raise QueryRefused with ClickHouse's
+    reason."""
+
+    def execute(self, sql: str) -> str:
+        """Execute a statement and return its text."""
+
+    def ask(self, sql: str) -> RawAnswer:
+        """Execute a query and return its answer."""
+
+    def stream(self, sql: str, answer_format: str) -> Iterator[bytes]:
+        """The answer of a query in parts of whole rows."""
+
+    def close(self) -> None:
+        """End the reader."""
+
+
 class ClickHouseSession(ABC):
     """A database of its own in a ClickHouse. Several threads may ask at the same time.
 
@@ -157,8 +171,8 @@ class ClickHouseSession(ABC):
 
     @property
     @abstractmethod
-    def files(self) -> EmbeddedSession:
-        """The session that reads files of this machine. Raises UsageError if there is none."""
+    def files(self) -> FileReader:
+        """What reads files of this machine. Raises UsageError if there is none."""
 
     @abstractmethod
     def restrict(self) -> None:
