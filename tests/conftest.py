@@ -23,6 +23,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    import httpx
+
     from endpoints_gitops.local.engine.engine import Engine
     from endpoints_gitops.local.serve import RunningServer
 
@@ -85,6 +87,28 @@ def server(engine: Engine) -> Iterator[RunningServer]:
 
     with running_server(engine=engine) as running:
         yield running
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., httpx.Client]]:
+    """Makes clients of a server; paths are within the project."""
+    import httpx
+
+    clients: list[httpx.Client] = []
+
+    def connected(server: RunningServer, key: str | None = None, project: object = 1) -> httpx.Client:
+        client = httpx.Client(
+            base_url=f"{server.url}/api/projects/{project}",
+            headers={"Authorization": f"Bearer {server.key if key is None else key}"},
+            timeout=20,
+            verify=False,  # plain http, and reading the certificates takes longer than a test
+        )
+        clients.append(client)
+        return client
+
+    yield connected
+    for client in clients:
+        client.close()
 
 
 @pytest.fixture

@@ -35,26 +35,6 @@ def ten_days() -> Iterator[Engine]:
         yield engine
 
 
-@pytest.fixture
-def connect() -> Iterator[Callable[..., httpx.Client]]:
-    """Makes clients of a server; one client for each key and project."""
-    clients: dict[tuple[str, str | None, object], httpx.Client] = {}
-
-    def connected(server: RunningServer, key: str | None, project: object) -> httpx.Client:
-        if (server.url, key, project) not in clients:
-            clients[server.url, key, project] = httpx.Client(
-                base_url=f"{server.url}/api/projects/{project}",
-                headers={"Authorization": f"Bearer {server.key if key is None else key}"},
-                timeout=20,
-                verify=False,  # plain http, and reading the certificates takes longer than a test
-            )
-        return clients[server.url, key, project]
-
-    yield connected
-    for client in clients.values():
-        client.close()
-
-
 @pytest.mark.parametrize(
     "row", [pytest.param(row, id=row.id, marks=[pytest.mark.slow] if row.is_slow else []) for row in ROWS]
 )

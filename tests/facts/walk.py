@@ -75,12 +75,13 @@ def _row(id_: str, value: Mapping[str, Any]) -> Row:
 
 @dataclass(slots=True, kw_only=True)
 class Walk:
-    """The steps of one row on one server; what they create is kept by name."""
+    """The steps of one row on one server; what they create is kept by name, and a client for each key and project."""
 
     server: RunningServer
     connect: Callable[..., httpx.Client]
     _kept: dict[str, Any] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
+    _clients: dict[tuple[str | None, object], httpx.Client] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._kept |= {"project": self.server.project_id, "server": self.server.url, "key": self.server.key}
@@ -117,7 +118,7 @@ class Walk:
     ) -> httpx.Response:  # fmt: skip
         path, body = self._filled(path), self._filled(body)
         url = f"{self.server.url}{path}" if path.startswith("/") else path
-        client = self.connect(self.server, self._key(key), self._project(project))
+        client = self._client(self._key(key), self._project(project))
         content: dict[str, Any] = {"content": body} if isinstance(body, str) else {} if body is None else {"json": body}
         request = client.build_request(method, url, headers=sent, **content)
         if key == "none":
@@ -159,6 +160,11 @@ class Walk:
             yield "the rows are in the order of the query"
         for name, path in step.get("keep", {}).items():
             self._kept[name] = _at(body, path)
+
+    def _client(self, key: str | None, project: object) -> httpx.Client:
+        if (key, project) not in self._clients:
+            self._clients[key, project] = self.connect(self.server, key, project)
+        return self._clients[key, project]
 
     def _key(self, key: Any) -> str | None:
         if key is None or key == "none":

@@ -27,26 +27,6 @@ def clickhouse() -> Iterator[ClickHouseUrl]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., httpx.Client]]:
-    """Makes clients of a server; paths are within the project."""
-    clients: list[httpx.Client] = []
-
-    def connected(server: RunningServer, key: str | None = None, project: object = 1) -> httpx.Client:
-        client = httpx.Client(
-            base_url=f"{server.url}/api/projects/{project}",
-            headers={"Authorization": f"Bearer {server.key if key is None else key}"},
-            timeout=20,
-            verify=False,  # plain http, and reading the certificates takes longer than a test
-        )
-        clients.append(client)
-        return client
-
-    yield connected
-    for client in clients:
-        client.close()
-
-
-@pytest.fixture
 def ask(server: RunningServer, connect: Callable[..., httpx.Client]) -> Callable[..., httpx.Response]:
     """One request with the key that may do everything."""
     client = connect(server)
