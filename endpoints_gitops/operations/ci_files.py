@@ -33,7 +33,9 @@ _GITLAB_REPORTS: Final = {
     "__GATE__": "endpoints-gate.xml",
 }
 _KEY: Final = "POSTHOG_API_KEY"
-_ANY_FOLDER: Final = re.compile(r'(?m)^    (?:working-directory: |- "cd )')
+_FOLDER: Final = "# Folder of the project: "
+"""How the line of a file begins that tells the folder below the top of the repository, as JSON."""
+_FOLDER_LINE: Final = re.compile(f"(?m)^{_FOLDER}.*$")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./-]+")
 
 
@@ -66,13 +68,12 @@ def write_ci_files(platform: str, top: Path, configuration: Configuration, *, ha
     names = ["review", "push", "drift"] if has_definitions else []
     names += ["gate"] if any(environment.uses for environment in settings) else []
     if platform == GITLAB:
-        folder, texts = _cd(subfolder), {_JOBS: _gitlab(subfolder, variables, names)}
+        texts = {_JOBS: _gitlab(subfolder, variables, names)}
     else:
         repo = repository(top)
         branch = ((default_branch(repo) if repo else None) or "main").removeprefix("origin/")
-        folder = _defaults(subfolder)
         texts = {_WORKFLOW.format(name): _github(name, subfolder, variables, branch) for name in names}
-    is_other = any(_is_of_another_folder(top / path.replace(_OTHER, ""), folder) for path in texts)
+    is_other = any(_is_of_another_folder(top / path.replace(_OTHER, ""), subfolder) for path in texts)
     suffix = f"-{re.sub('[^A-Za-z0-9]+', '-', subfolder).strip('-') or 'top'}" if is_other else ""
     written = [_write(top, path.replace(_OTHER, suffix), text.replace(_OTHER, suffix)) for path, text in texts.items()]
     if platform == GITLAB:
@@ -81,12 +82,16 @@ def write_ci_files(platform: str, top: Path, configuration: Configuration, *, ha
     return written
 
 
-def _is_of_another_folder(path: Path, folder: str) -> bool:
-    """Whether a file of CI exists, and its jobs run in another folder than that of these lines."""
+def _is_of_another_folder(path: Path, subfolder: str) -> bool:
+    """Whether a file of CI exists, and names another folder. One that names none is taken for that of this project."""
     if not path.is_file():
         return False
-    text = read_regular_file(path).decode("utf-8", "replace")
-    return folder not in text if folder else _ANY_FOLDER.search(text) is not None
+    line = _FOLDER_LINE.search(read_regular_file(path).decode("utf-8", "replace"))
+    return line is not None and line[0].rstrip() != _folder_line(subfolder)
+
+
+def _folder_line(subfolder: str) -> str:
+    return _FOLDER + json.dumps(subfolder)
 
 
 def missing_include(top: Path, files: Iterable[CiFile]) -> str | None:
@@ -130,6 +135,7 @@ def _github(name: str, subfolder: str, variables: tuple[_CiVariable, ...], branc
     text = _template(f"github-{name}.yml")
     lines = "".join(f"          {variable.name}: {_github_value(variable)}\n" for variable in variables)
     replaced = {
+        "__FOLDER__": _folder_line(subfolder),
         "__DEFAULTS__": _defaults(subfolder),
         "__TOOL__": _TOOL,
         "__BRANCH__": _yaml(branch),
@@ -160,7 +166,13 @@ def _gitlab(subfolder: str, variables: tuple[_CiVariable, ...], names: list[str]
     wanted = [job for job in jobs if job.partition(_OTHER)[0].removeprefix("endpoints ") in names]
     lines = "".join(f"    {entry.name}: {_yaml(entry.value)}\n" for entry in variables if entry.value is not None)
     names_there = " and ".join(entry.name for entry in variables if entry.value is None)
-    replaced = {"__ENV__\n": lines, "__CD__": _cd(subfolder), "__TOOL__": _TOOL, "__NAMES__": names_there}
+    replaced = {
+        "__FOLDER__": _folder_line(subfolder),
+        "__ENV__\n": lines,
+        "__CD__": _cd(subfolder),
+        "__TOOL__": _TOOL,
+        "__NAMES__": names_there,
+    }
     for mark, name in _GITLAB_REPORTS.items():
         replaced[mark] = _yaml(os.path.normpath(f"{subfolder}/{name}"))
     return _filled(head + "".join(wanted), replaced)

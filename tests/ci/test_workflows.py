@@ -234,6 +234,28 @@ def test_the_workflows_pass_actionlint(workflows, actionlint, runner):
     assert 'property "tmp" is not defined' in lint(actionlint, runner.checkout.top)
 
 
+@pytest.mark.parametrize("place", [".", "an app"])
+@pytest.mark.parametrize(
+    ("line", "is_other"),
+    [("", False), ('# Folder of the project: "{}"\n', False), ('# Folder of the project: "site"\n', True)],
+)
+def test_the_folder_that_a_file_names_says_whose_it_is(make_checkout, run, place, line, is_other):
+    """Whatever its jobs do: anyone may edit them. A file that names no folder is that of the project."""
+    top = make_checkout().top
+    folder = top / place
+    (folder / "endpoints").mkdir(parents=True, exist_ok=True)
+    (folder / "endpoints.toml").write_text('[environments.prod]\nproject_id = 1\nkey = "env:K"\n')
+    for path in (".github/workflows/endpoints-push.yml", ".gitlab/endpoints.yml"):
+        top.joinpath(path).parent.mkdir(parents=True)
+        top.joinpath(path).write_text(f"# mine\n{line.format(place)}jobs: {{}}\n")
+    for platform in ("github", "gitlab"):
+        assert run(folder, "endpoints-gitops", "init", "--ci", platform).code == 0
+    suffix = "" if not is_other else "-top" if place == "." else "-an-app"
+    names = {path.name for path in (top / ".github" / "workflows").iterdir()}
+    assert names == {"endpoints-push.yml"} | {f"endpoints-{job}{suffix}.yml" for job in ("review", "push", "drift")}
+    assert {path.name for path in (top / ".gitlab").iterdir()} == {"endpoints.yml", f"endpoints{suffix}.yml"}
+
+
 KEYS = {
     "posthog-cli": ('key = "posthog-cli"', {"POSTHOG_CLI_API_KEY", "POSTHOG_CLI_PROJECT_ID", "POSTHOG_CLI_HOST"}),
     "dotenv": ('key = "dotenv:.env:KEY"', {"ENDPOINTS_GITOPS_KEY", "POSTHOG_API_KEY"}),
