@@ -58,9 +58,10 @@ INSIGHTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium, or another one on PATH."""
+    """Debian's chromium, or another one on PATH. Playwright keeps an event loop running in this thread until it ends,
+    in which tests of other modules could not run theirs."""
     executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if executable is None and not os.environ.get("ENDPOINTS_TEST_REQUIRE_CHROMIUM"):
         pytest.skip("there is no chromium on PATH")
