@@ -20,6 +20,7 @@ from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.local.web_page import page_url
 
 pytestmark = pytest.mark.slow
+expect.set_options(timeout=60_000)  # ClickHouse starts with the first query
 
 HOSTILE = "<script>window.harmed = 1</script><img src=x onerror='window.harmed = 1'>"
 BY_DAY = """SELECT
