@@ -120,7 +120,7 @@ class Effect(StrEnum):
     BREAK_MATERIALIZATION = "break_materialization"
     """Enabling materialization fails with an internal error."""
     BREAK_ELIGIBILITY = "break_eligibility"
-    """Whether a query can be materialized cannot be told in this answer."""
+    """This answer could not find out whether a query can be materialized."""
     FAIL_BUILD = "fail_build"
     """The build of the table that this request starts fails."""
 

@@ -46,7 +46,7 @@ _PRIVATE_NAMES: Final = _words(
 )
 """Properties of PostHog that hold text of pages and people."""
 _PUBLIC_NAMES: Final = _words("$os_name $app_name $screen_name $geoip_country_name $geoip_continent_name $lib_name")
-"""Properties of PostHog that have such a word in their name and are about nobody."""
+"""Properties of PostHog that have such a word in their name and do not describe a person."""
 _PRIVATE_PREFIXES: Final = ("$survey_response", "$geoip_subdivision_2")
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _EMAIL: Final = re.compile(r"(?<![\w.+%-])[\w.+%-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+")

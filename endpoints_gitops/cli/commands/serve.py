@@ -144,7 +144,9 @@ def _copied(arguments: argparse.Namespace, console: Console, stack: ExitStack) -
     folder = saved or Path(stack.enter_context(TemporaryDirectory(prefix="endpoints-gitops-")))
     path = folder / "events.jsonl"
     if path.exists() and not console.confirm(f"Replace {path}?", yes=arguments.yes):
-        raise UsageError(f"{path} exists and was left alone", fix="choose another folder for --save", code="usage.save")
+        raise UsageError(
+            f"{path} exists and was not replaced", fix="choose another folder for --save", code="usage.save"
+        )
     pairs = (word.partition("=") for word in arguments.redact)
     rules = RedactionRules(
         replaced={name: value if equals else REDACTED for name, equals, value in pairs}, kept=frozenset(arguments.keep)

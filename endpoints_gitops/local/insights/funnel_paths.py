@@ -108,7 +108,8 @@ class _OrderedPaths:
         return self._entries[-1] is not None
 
     def take(self, events: Sequence[FunnelEvent]) -> None:
-        """Count the events of one timestamp. Different ones count in the order of the steps, and exclude nobody."""
+        """Count the events of one timestamp. If they differ, they count in the order of the steps, and an excluded
+        event among them has no effect."""
         self._entries[0] = _FunnelEntry(began=events[0].at)
         if len({(event.steps, event.excluded) for event in events}) > 1:
             pairs = [(step, event) for event in events for step in event.steps]
