@@ -17,7 +17,7 @@ from typing import Any
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.local.deployment import QueryEngine
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.model.secret import Secret
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.measure import Measure
 from benchmarks.project import Project, ours, project
-from endpoints_gitops.local.deployment import DescribedColumn, EngineRows
+from endpoints_gitops.local.engine.interface import DescribedColumn, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 
 ENDPOINTS = 1_000

@@ -5,7 +5,7 @@ values of a wrong type. It reads
 
 - `str`, `int` (a boolean is not a number), `float`, `bool`, `datetime` (TOML's own), `date` (ISO text) and `None`;
 - `list[X]`, `tuple[X, ...]`, a tuple of fixed length, and `Mapping[str, X]`;
-- `Literal[…]`, unions, dataclasses, and `Json` or `object` for a value of any shape;
+- `Literal[…]`, a `StrEnum`, unions, dataclasses, and `Json` or `object` for a value of any shape;
 - `Annotated[X, Check(…)]` for a bound or a rule.
 
 pydantic reads definitions; these files are read at every start of a consumer's app, and pydantic takes longer to import
@@ -29,6 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime
+from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
@@ -348,6 +349,18 @@ class _ChoiceParser(_ValueParser):
         return _wrong(document, location, self.words + near)
 
 
+class _EnumParser(_ChoiceParser):
+    """A member of a `StrEnum`, by its value."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__([member.value for member in kind])
+        self.kind = kind
+
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
+        parsed = super().read(document, value, location)
+        return parsed if parsed is _INVALID else self.kind(str(parsed))
+
+
 class _ListParser(_ValueParser):
     """A list of equal items, as a list or tuple."""
 
@@ -530,6 +543,8 @@ def _record_parser(hint: Any) -> _RecordParser:  # noqa: ANN401 - as above
 
 
 def _simple_parser(hint: type) -> _ValueParser:
+    if issubclass(hint, StrEnum):
+        return _EnumParser(hint)
     for kind, words in _SIMPLE:
         if issubclass(hint, kind):
             return _SimpleParser((int, float) if kind is float else kind, words)  # type: ignore[arg-type]  # for isinstance

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from endpoints_gitops.hogql.parser import remember
 from endpoints_gitops.local import keys, materialization
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refused
-from endpoints_gitops.local.control import ControlRoutes
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable
 from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large, unavailable
@@ -84,6 +83,8 @@ def application(
     )
     if not control:
         return OwnSite(layer, deployment.host_names)
+    from endpoints_gitops.local.control import ControlRoutes
+
     controlled = Router(ControlRoutes(deployment).routes(), redirect_slashes=False, default=layer)
     return OwnSite(controlled, deployment.host_names)
 

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.local.access import AccessLevel
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import RequestRefused
 from endpoints_gitops.local.faults import parse_faults
 
 ACCESS: Final = "/__access__"
@@ -72,11 +72,9 @@ class ControlRoutes:
             self.deployment.faults.clear()
             return Response(status_code=204)
         try:
-            added = parse_faults(json.loads(await request.body()))
-        except ValueError as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
-        except RequestRefused as refusal:
-            return JSONResponse(refusal.body, status_code=refusal.status)
+            added = parse_faults(await request.body())
+        except InvalidInput as error:
+            return JSONResponse({"error": "; ".join(map(str, error.problems))}, status_code=400)
         self.deployment.faults.add(*added)
         return JSONResponse({"added": len(added)}, status_code=201)
 

@@ -7,16 +7,14 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from endpoints_gitops.local.access import AccessControl, AccessLevel
-from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
-from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT
-from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable, no_rows
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.errors import throttled
 from endpoints_gitops.local.faults import Faults, RequestLog
 from endpoints_gitops.local.result_cache import ResultCache
@@ -70,84 +68,6 @@ class Limiter:
             return log[0] + window - now
         log.append(now)
         return 0.0
-
-
-class DescribedColumn(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def type(self) -> str: ...
-
-
-class EngineRows(Protocol):
-    @property
-    def columns(self) -> Sequence[str]: ...
-    @property
-    def types(self) -> Sequence[tuple[str, str]]: ...
-    @property
-    def results(self) -> Sequence[Sequence[Any]]: ...
-    @property
-    def has_more(self) -> bool: ...
-    @property
-    def clickhouse(self) -> str: ...
-
-
-class QueryEngine(Protocol):
-    """The interface of the engine. Both methods raise QueryRefused."""
-
-    @property
-    def project(self) -> ProjectData: ...
-
-    def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]: ...
-    def run(
-        self,
-        sql: str,
-        values: Mapping[str, Any],
-        *,
-        limit: int | None,
-        offset: int | None,
-        maximum: int = ...,
-        rows_of: RowsOfSystemTable = ...,
-    ) -> EngineRows: ...
-    def close(self) -> None: ...
-
-
-class LazyEngine:
-    """Opens the engine once, on first use."""
-
-    def __init__(self, open_engine: Callable[[], QueryEngine], project: ProjectData = UNKNOWN_PROJECT) -> None:
-        self._open = open_engine
-        self.project = project
-        self._engine: QueryEngine | None = None
-        self._lock = threading.Lock()
-
-    def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]:
-        return self.open().describe(query_node)
-
-    def run(
-        self,
-        sql: str,
-        values: Mapping[str, Any],
-        *,
-        limit: int | None,
-        offset: int | None,
-        maximum: int = MAXIMUM_LIMIT,
-        rows_of: RowsOfSystemTable = no_rows,
-    ) -> EngineRows:
-        return self.open().run(sql, values, limit=limit, offset=offset, maximum=maximum, rows_of=rows_of)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._engine is not None:
-                self._engine.close()
-                self._engine = None
-
-    def open(self) -> QueryEngine:
-        """The engine. Raises InvalidInput for mistakes in its data files."""
-        with self._lock:
-            if self._engine is None:
-                self._engine = self._open()
-            return self._engine
 
 
 ORGANIZATION_ID = "018f0000-0000-7000-8000-000000000001"

@@ -16,7 +16,8 @@ from endpoints_gitops.hogql.variables import chain_of, variables_used
 from endpoints_gitops.local import materialization
 from endpoints_gitops.local.bodies import EndpointRequest
 from endpoints_gitops.local.call import RouteCall
-from endpoints_gitops.local.deployment import Deployment, QueryEngine
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import RequestRefused, broken, invalid
 from endpoints_gitops.local.faults import build_fails, materialization_breaks

@@ -6,19 +6,15 @@ was started with that route.
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
-
-from pydantic import TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked_dataclass
-
-from endpoints_gitops.local.errors import unreadable
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _SECRET = "personal_api_key"  # noqa: S105 - the name of a parameter
@@ -132,7 +128,7 @@ class When(StrEnum):
     AFTER = "after"
 
 
-@checked_dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     """A request by another user. `path` is relative to the project (`endpoints/NAME/`)."""
 
@@ -141,7 +137,7 @@ class Edit:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
-@checked_dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """Which requests, and what happens to them.
 
@@ -197,8 +193,8 @@ class Faults:
         return tuple(struck)
 
 
+_STATUSES = range(200, 600)
 FAULTS_OF_THIS_REQUEST: ContextVar[frozenset[Effect]] = ContextVar("FAULTS_OF_THIS_REQUEST", default=frozenset())
-_LIST: TypeAdapter[list[Fault]] = TypeAdapter(list[Fault])
 
 
 def materialization_breaks() -> bool:
@@ -216,9 +212,40 @@ def build_fails() -> bool:
     return Effect.FAIL_BUILD in FAULTS_OF_THIS_REQUEST.get()
 
 
-def parse_faults(sent: object) -> list[Fault]:
-    """One fault or a list of them, from JSON."""
-    try:
-        return _LIST.validate_python(sent if isinstance(sent, list) else [sent])
-    except ValidationError as error:
-        raise unreadable(str(error)) from None
+def parse_faults(content: bytes) -> list[Fault]:
+    """One fault or a list of them, from JSON. Raises InvalidInput with every mistake and its place in the text."""
+    from endpoints_gitops.codecs.reader import Document
+
+    document = Document.of_json(content, "body", code="faults.invalid")
+    sent = document.value
+    if not isinstance(sent, list | dict):
+        document.refuse("expected a fault, as an object, or a list of faults")
+    items: dict[tuple[int, ...], object] = {(): sent}
+    if isinstance(sent, list):
+        items = {(index,): item for index, item in enumerate(sent)}
+    faults = []
+    for location, value in items.items():
+        fault = document.part(Fault, value, location)
+        if fault is None:
+            continue
+        faults.append(fault)
+        for key, mistake in _mistakes(fault):
+            document.add((*location, key), mistake)
+    document.raise_mistakes()
+    return faults
+
+
+def _mistakes(fault: Fault) -> Iterator[tuple[str, str]]:
+    """The values of a fault that could have no effect, each by its key."""
+    if fault.edit is None and fault.effect is Effect.EDIT:
+        yield "effect", 'the effect "edit" needs the request of the other user in edit'
+    if fault.edit is not None and fault.effect is not Effect.EDIT:
+        yield "edit", f'edit is for the effect "edit", not for "{fault.effect}"'
+    if fault.nth is not None and fault.nth < 1:
+        yield "nth", "nth must be at least 1: it counts from there"
+    if fault.retry_after is not None and (fault.effect is not Effect.ERROR or fault.retry_after < 0):
+        yield "retry_after", 'retry_after must be at least 0, and is for the effect "error"'
+    if not 0 <= fault.seconds < math.inf:
+        yield "seconds", "seconds must be at least 0"
+    if fault.status not in _STATUSES:
+        yield "status", f"status must be from {_STATUSES[0]} to {_STATUSES[-1]}"

@@ -16,8 +16,8 @@ from endpoints_gitops.local.answers import iso, zulu
 from endpoints_gitops.local.bodies import DashboardFilter, RunRequest, run_request
 from endpoints_gitops.local.call import Incoming, RouteCall, integer
 from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.engine.interface import RowsOfSystemTable
 from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable, QueryRefused
-from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid, unavailable
 from endpoints_gitops.local.insights.computed import computed, with_filters
 from endpoints_gitops.local.insights.refused import NotComputed

@@ -27,13 +27,12 @@ from endpoints_gitops.local.deployment import (
     AUTHOR,
     COLLEAGUE,
     Deployment,
-    LazyEngine,
     Limiter,
     Limits,
-    QueryEngine,
     furnish,
     wall_clock,
 )
+from endpoints_gitops.local.engine.interface import LazyEngine, QueryEngine
 from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.fault_layer import Connections
 from endpoints_gitops.local.store import Project, Store

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from endpoints_gitops.local.call import RouteCall
 from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.engine.interface import RowsOfSystemTable
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable
 from endpoints_gitops.local.store import Store
 
 type Row = Mapping[str, Any]

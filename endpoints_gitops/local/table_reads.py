@@ -17,7 +17,7 @@ from endpoints_gitops.hogql.functions import is_aggregation
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import print_hogql
 from endpoints_gitops.hogql.syntax_tree import nodes_within, of_kind
-from endpoints_gitops.local.materialization import RANGES, bucket_of, reaggregation
+from endpoints_gitops.local.materialization_preview import RANGES, bucket_of, reaggregation
 from endpoints_gitops.local.store import StoredVersion
 
 _TABLE: Final = "materialized_table"

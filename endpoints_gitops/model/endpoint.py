@@ -6,16 +6,13 @@ Unknown keys are ignored, and keys that older servers lack have a default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from endpoints_gitops.model.definition import VariableType
-
-IDLE_AFTER: Final = timedelta(days=30)
-"""After this time without a call by an API key, the server turns off the table of a version
-(docs/server.md#tables-that-idle)."""
+from endpoints_gitops.model.freshness import IDLE_AFTER
 
 
 class _ServerObject(BaseModel):

@@ -1,7 +1,10 @@
-"""Freshness: how old an answer can be; seconds in requests, words in files (docs/server.md#materialization)."""
+"""Freshness: how old an answer can be, seconds in requests and words in files; and when tables idle
+(docs/server.md#materialization).
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 SCHEDULES: Final = {
@@ -14,6 +17,9 @@ SCHEDULES: Final = {
     "7day": 604800,
 }
 DEFAULT_SECONDS: Final = 86400
+IDLE_AFTER: Final = timedelta(days=30)
+"""After this time without a call by an API key, the server turns off the table of a version
+(docs/server.md#tables-that-idle)."""
 
 
 def schedule_word(seconds: int) -> str | None:

@@ -13,7 +13,7 @@ from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.codecs.pulled import definition_values
 from endpoints_gitops.codecs.rewriting import new_file
 from endpoints_gitops.hogql.insights import validate
-from endpoints_gitops.local.deployment import QueryEngine
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.serve import running_server
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable

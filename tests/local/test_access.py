@@ -9,7 +9,7 @@ import pytest
 
 from endpoints_gitops.local.access import AccessLevel
 from endpoints_gitops.local.control import ACCESS
-from endpoints_gitops.local.deployment import QueryEngine
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
 
 QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}

@@ -15,7 +15,7 @@ from endpoints_gitops.hogql.insights import QUERIES
 from endpoints_gitops.local.api_schemas import PARAMETERS, schemas
 from endpoints_gitops.local.app import DOCUMENTED, application
 from endpoints_gitops.local.bodies import EndpointRequest
-from endpoints_gitops.local.deployment import QueryEngine
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.fault_layer import Connections
 from endpoints_gitops.local.serve import RunningServer, running_server
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import httpx
 import pytest
 
-from endpoints_gitops.local.deployment import QueryEngine
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.faults import Edit, Effect, Fault, When
 from endpoints_gitops.local.serve import RunningServer, running_server
 
@@ -167,11 +167,56 @@ def test_control_route(controlled: RunningServer, connect: Callable[..., httpx.C
     assert [each["status"] for each in logged] == [503, 200]
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"effect": "explode"}', b"5", b"\xff"])
-def test_control_route_refuses_nonsense(
-    controlled: RunningServer, connect: Callable[..., httpx.Client], body: bytes
+@pytest.mark.parametrize(
+    ("body", "mistakes"),
+    [
+        ("{", ["body:1:2: not valid JSON: Expecting property name enclosed in double quotes"]),
+        ("5", ["body:1:1: expected a fault, as an object, or a list of faults"]),
+        ("{}", ["body:1:1: missing key 'effect'"]),
+        ('{"effect": 5}', ["body:1:2: effect must be one of error, hang"]),
+        ('{"effect": "delai"}', ["body:1:2: effect must be one of error, hang", "did you mean 'delay'?"]),
+        ('[{"effect": "hang"},\n {"effect": "hang", "nht": 1}]', ["body:2:21: unknown key 'nht'; did you mean 'nth'?"]),
+        ('{"effect": "hang", "seconds": "5"}', ["body:1:20: seconds must be a number"]),
+        ('{"effect": "hang", "seconds": -1}', ["body:1:20: seconds must be at least 0"]),
+        ('{"effect": "hang", "seconds": Infinity}', ["body:1:20: seconds must be at least 0"]),
+        ('{"effect": "hang", "nth": 0}', ["body:1:20: nth must be at least 1"]),
+        (
+            '{"effect": "html", "retry_after": 1}',
+            ['body:1:20: retry_after must be at least 0, and is for the effect "error"'],
+        ),
+        ('{"effect": "error", "status": 99}', ["body:1:21: status must be from 200 to 599"]),
+        ('{"effect": "edit"}', ['body:1:2: the effect "edit" needs the request of the other user in edit']),
+        ('{"effect": "edit", "edit": {"path": "endpoints/e/", "body": 5}}', ["body:1:53: body must be an object"]),
+        ('{"effect": "drop", "edit": {"path": "endpoints/e/"}}', ['edit is for the effect "edit", not for "drop"']),
+        ('{"effect": "drop",\n "when": "later", "nth": true}', ["body:2:2: when must be", "; body:2:19: nth must be"]),
+    ],
+)
+def test_control_route_names_every_mistake_with_its_place(
+    controlled: RunningServer, connect: Callable[..., httpx.Client], body: str, mistakes: list[str]
 ) -> None:
-    assert connect(controlled).post(f"{controlled.url}/__faults__", content=body).status_code == 400
+    client = connect(controlled)
+    answer = client.post(f"{controlled.url}/__faults__", content=body)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+    assert [mistake for mistake in mistakes if mistake not in answer.json()["error"]] == []
+    assert "pydantic" not in answer.text
+    assert client.get("endpoints/").status_code == 200
+
+
+def test_control_route_refuses_bytes_that_are_no_text(
+    controlled: RunningServer, connect: Callable[..., httpx.Client]
+) -> None:
+    answer = connect(controlled).post(f"{controlled.url}/__faults__", content=b"\xff")
+    assert (answer.status_code, answer.json()) == (400, {"error": "body:1:1: not valid JSON: the text is not UTF-8"})
+
+
+def test_control_route_takes_a_list_of_faults(controlled: RunningServer, connect: Callable[..., httpx.Client]) -> None:
+    client = connect(controlled)
+    edit = {"path": "endpoints/e/", "body": {"description": "theirs"}}
+    client.post("endpoints/", json={"name": "e", "query": QUERY})
+    faults = [{"effect": "edit", "method": "PATCH", "edit": edit, "when": "after"}, {"effect": "drop", "path": "x"}]
+    assert client.post(f"{controlled.url}/__faults__", json=faults).json() == {"added": 2}
+    client.patch("endpoints/e/", json={"tags": ["ours"]})
+    assert client.get("endpoints/e/").json()["description"] == "theirs"
 
 
 def test_no_control_route_by_default(server: RunningServer, client: httpx.Client) -> None:

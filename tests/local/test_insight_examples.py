@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from endpoints_gitops.local.deployment import QueryEngine
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
 
 NODE = {

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from endpoints_gitops.local.deployment import Limiter, Limits, QueryEngine
+from endpoints_gitops.local.deployment import Limiter, Limits
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.errors import RequestRefused
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.local.store import ApiKey

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from endpoints_gitops.local.engine.session import ClickHouseSession
-from endpoints_gitops.local.routes.mcp_tools import as_text
 from endpoints_gitops.local.serve import RunningServer
+from endpoints_gitops.local.sql_tool import as_text
 
 PATH = "mcp_tools/execute_sql/"
 Tool = Callable[..., dict[str, Any]]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from endpoints_gitops.local.access import AccessLevel
-from endpoints_gitops.local.deployment import EngineRows, QueryEngine
+from endpoints_gitops.local.engine.interface import EngineRows, QueryEngine
 from endpoints_gitops.local.engine.project_data import ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.result_cache import ResultCache

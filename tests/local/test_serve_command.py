@@ -122,6 +122,33 @@ def test_clickhouse_is_loaded_when_it_is_needed() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ})
 
 
+def test_the_first_answer_needs_neither_pydantic_nor_the_translation_of_hogql() -> None:
+    """They take longer to import than all the rest of the server."""
+    program = (
+        "import sys, urllib.request; from endpoints_gitops.local.serve import running_server\n"
+        "with running_server() as server:\n"
+        "    url = f'{server.url}/api/projects/{server.project_id}/endpoints/'\n"
+        "    request = urllib.request.Request(url, headers={'Authorization': f'Bearer {server.key}'})\n"
+        "    assert b'\"results\":[]' in urllib.request.urlopen(request).read()\n"
+        "print(*sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    loaded = ended.stdout.split()
+    assert "endpoints_gitops.local.routes.endpoints" in loaded
+    heavy = (
+        "pydantic",
+        "chdb",
+        "endpoints_gitops.hogql.",
+        "endpoints_gitops.local.engine.",
+        "endpoints_gitops.local.insights",
+    )
+    light = (
+        "endpoints_gitops.hogql.parser",
+        *(f"endpoints_gitops.local.engine.{name}" for name in ("interface", "project_data", "refusals")),
+    )
+    assert [name for name in loaded if name.startswith(heavy) and name not in light] == []
+
+
 @pytest.mark.parametrize(
     ("how", "state"),
     [("instant", (True, "Completed", "")), ("9", (False, "Running", "")), ("fail", (False, "Failed", BUILD_FAILED))],

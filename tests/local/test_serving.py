@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.local.deployment import QueryEngine
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.local.store import FILE_NAME, Store
 

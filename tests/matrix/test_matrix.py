@@ -30,7 +30,7 @@ from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import EndpointsError
-from endpoints_gitops.local.deployment import QueryEngine
+from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Severity

@@ -13,7 +13,6 @@ from typing import Final
 
 from endpoints_gitops.cli.arguments import clock_time, day_count, event_count
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Outcome
 
@@ -136,6 +135,7 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
 
 def _copied(arguments: argparse.Namespace, console: Console, stack: ExitStack) -> Path:
     """The file with the copied events, in a folder that goes with this command unless it is saved."""
+    from endpoints_gitops.cli.context import CommandContext
     from endpoints_gitops.operations.event_redaction import REDACTED, RedactionRules, as_lines
     from endpoints_gitops.operations.event_sample import copy_events
     from endpoints_gitops.workspace.files import write_atomically

@@ -19,13 +19,14 @@ from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine import calls, expressions, fields, select
 from endpoints_gitops.local.engine.clickhouse_url import ClickHouseUrl
 from endpoints_gitops.local.engine.hog_expressions import value_of
+from endpoints_gitops.local.engine.interface import MAXIMUM_LIMIT, RowsOfSystemTable, no_rows
 from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.engine.scope import QueryScope, TranslationContext
-from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT, Printed, top_query
+from endpoints_gitops.local.engine.select import Printed, top_query
 from endpoints_gitops.local.engine.session import ClickHouseSession, RawAnswer, converted
 from endpoints_gitops.local.engine.storage import stored_tables
-from endpoints_gitops.local.engine.system_rows import RowsOfSystemTable, no_rows, with_rows
+from endpoints_gitops.local.engine.system_rows import with_rows
 from endpoints_gitops.model.suggestions import close_matches
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.errors import Location
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 MONDAY: Final = 1
 UTC_ZONE: Final = "UTC"
@@ -56,6 +58,8 @@ class ProjectData:
 
     @property
     def zone(self) -> ZoneInfo:
+        from zoneinfo import ZoneInfo
+
         return ZoneInfo(self.timezone)
 
     @property

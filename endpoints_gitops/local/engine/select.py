@@ -198,7 +198,6 @@ _QUERIES = ("SelectQuery", "SelectSetQuery")
 
 
 DEFAULT_LIMIT: Final = 100
-MAXIMUM_LIMIT: Final = 50_000
 _SETS: Final = ("UNION ALL", "UNION DISTINCT", "INTERSECT", "EXCEPT", "INTERSECT DISTINCT", "EXCEPT DISTINCT")
 _PARTS_OF_SELECT: Final = """
 node start end ctes select distinct select_from array_join_op array_join_list prewhere where group_by group_by_mode

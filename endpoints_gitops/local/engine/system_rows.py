@@ -7,26 +7,19 @@ engine are empty: a query that reads one begins with a CTE of the same name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.syntax_tree import nodes
 from endpoints_gitops.hogql.tables import Table, TypedColumn
 from endpoints_gitops.hogql.types import Kind
+from endpoints_gitops.local.engine.interface import RowsOfSystemTable
 from endpoints_gitops.local.engine.literals import identifier, text
 from endpoints_gitops.local.engine.project_data import UTC_ZONE
 from endpoints_gitops.local.engine.storage import SYSTEM_TABLES, declared_type
 
-type RowsOfSystemTable = Callable[[str], Iterable[Mapping[str, Any]]]
-"""The rows of a system table by its name."""
-
 _ROW: Final = "system_row"
-
-
-def no_rows(_name: str) -> Iterable[Mapping[str, Any]]:
-    """The rows of system tables where there is no server."""
-    return ()
 
 
 def with_rows(

@@ -1,12 +1,13 @@
-"""Endpoints and their versions (docs/server.md#routes)."""
+"""Endpoints and their versions (docs/server.md#routes).
+
+What a write needs is imported with the first one: most servers are read first, and start sooner without it.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from endpoints_gitops.local import endpoint_writes
 from endpoints_gitops.local.answers import endpoint_item, version_item
-from endpoints_gitops.local.bodies import endpoint_request
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, invalid
@@ -40,6 +41,9 @@ def list_endpoints(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def create_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
+    from endpoints_gitops.local import endpoint_writes
+    from endpoints_gitops.local.bodies import endpoint_request
+
     body = endpoint_request(call.incoming.sent())
     columns = endpoint_writes.describe_query(body.query, deployment.engine)
     with deployment.store.lock:
@@ -57,6 +61,9 @@ def retrieve_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 def update_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     """Handle PUT and PATCH, which are equal."""
+    from endpoints_gitops.local import endpoint_writes
+    from endpoints_gitops.local.bodies import endpoint_request
+
     store = deployment.store
     with store.lock:
         endpoint_of(deployment, call)
@@ -77,6 +84,8 @@ def update_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def delete_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
+    from endpoints_gitops.local import endpoint_writes
+
     endpoint_writes.delete(deployment, call, endpoint_of(deployment, call))
     return RouteAnswer(status=204)
 

@@ -6,7 +6,6 @@ import inspect
 from typing import Final
 
 from endpoints_gitops.local import materialization
-from endpoints_gitops.local.bodies import preview_request
 from endpoints_gitops.local.call import RouteAnswer, RouteCall
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, bare
@@ -32,15 +31,20 @@ def show_status(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def show_preview(deployment: Deployment, call: RouteCall) -> RouteAnswer:
+    from endpoints_gitops.local.bodies import preview_request
+    from endpoints_gitops.local.materialization_preview import preview
+
     endpoint = endpoint_of(deployment, call)
     body = preview_request(call.incoming.sent())
     version = version_asked(deployment, endpoint, body.version)
     materialization.check_overrides(body.bucket_overrides)
-    return RouteAnswer(body=materialization.preview(endpoint.name, version, body.bucket_overrides or {}))
+    return RouteAnswer(body=preview(endpoint.name, version, body.bucket_overrides or {}))
 
 
 def query_shown(deployment: Deployment, call: RouteCall) -> tuple[str, ...]:
     """The HogQL of a preview; the handler refuses an invalid body."""
+    from endpoints_gitops.local.bodies import preview_request
+
     try:
         number = preview_request(call.incoming.sent()).version
         version = version_asked(deployment, endpoint_of(deployment, call), number)

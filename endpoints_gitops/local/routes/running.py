@@ -1,4 +1,4 @@
-"""Runs of endpoints, and their log (docs/server.md#running)."""
+"""Runs of endpoints, and their log (docs/server.md#running). What a run needs is imported with the first one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from endpoints_gitops.local import openapi, runs
 from endpoints_gitops.local.answers import iso, zulu
 from endpoints_gitops.local.call import RouteAnswer, RouteCall, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
@@ -37,6 +36,8 @@ _OVERRIDE_WARNING: Final = (
 
 def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     """Run an endpoint. The query runs without the lock, so that it does not block other requests."""
+    from endpoints_gitops.local import runs
+
     store = deployment.store
     with store.lock:
         endpoint = _active(deployment, call)
@@ -61,6 +62,8 @@ def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 def counts_as_materialized(deployment: Deployment, call: RouteCall) -> bool:
     """Whether a run counts against the higher limit."""
+    from endpoints_gitops.local import runs
+
     try:
         return runs.counts_as_materialized(deployment, call, _active(deployment, call))
     except RequestRefused:
@@ -68,6 +71,8 @@ def counts_as_materialized(deployment: Deployment, call: RouteCall) -> bool:
 
 
 def show_openapi(deployment: Deployment, call: RouteCall) -> RouteAnswer:
+    from endpoints_gitops.local import openapi
+
     endpoint = endpoint_of(deployment, call)
     version = version_asked(deployment, endpoint, number_asked(call))
     variables = {variable.id: variable for variable in deployment.store.variables_of(call.project)}

@@ -14,10 +14,8 @@ from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, invalid, not_found
 from endpoints_gitops.local.routes.action import Described, Resource, RouteAction
 from endpoints_gitops.local.store import StoredVariable, new_id
-from endpoints_gitops.model.definition import VariableType
 from endpoints_gitops.model.json import Json
 
-TYPES: Final = tuple(VariableType)
 WRITABLE: Final = ("name", "type", "default_value", "values", "is_multi", "values_query", "values_query_connection_id")
 _TRUE: Final = (True, 1, "true", "True", "TRUE", "1", "t", "T", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON")
 _FALSE: Final = (False, 0, "false", "False", "FALSE", "0", "f", "F", "n", "N", "no", "No", "NO", "off", "Off", "OFF")
@@ -43,6 +41,8 @@ def read(sent: object, *, partial: bool) -> dict[str, Any]:
 
 def settled(fields: Mapping[str, Any]) -> dict[str, Any]:
     """All fields of a variable, in the form of its type."""
+    from endpoints_gitops.model.definition import VariableType
+
     if fields["type"] != VariableType.LIST:
         return {**fields, "is_multi": False, "values_query": None, "values_query_connection_id": None}
     query = (fields["values_query"] or "").strip() or None
@@ -74,9 +74,11 @@ def _name(value: object, key: str) -> str:
 
 
 def _type(value: object, key: str) -> str:
+    from endpoints_gitops.model.definition import VariableType
+
     if value is None:
         raise _null(key)
-    if value not in TYPES:
+    if value not in tuple(VariableType):
         raise invalid(f'"{value}" is not a valid choice.', key, code="invalid_choice")
     return str(value)
 
