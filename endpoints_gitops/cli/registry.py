@@ -115,6 +115,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "",
             "revenue_by_plan@4 --allow-breaking 'the report is adapted'",
         ),
+        snippet=(
+            "print a call of a pinned endpoint that runs as pasted",
+            "revenue_by_plan",
+            "revenue_by_plan --lang go",
+        ),
     ),
     "automate": _entries(
         ci=(

@@ -101,6 +101,28 @@ def resolve_connection(
     return permitted(found, found.decision(env))
 
 
+def find_address(environment: EnvironmentSettings, env: Mapping[str, str]) -> tuple[str, int]:
+    """Host and project of an environment, as `resolve_connection` finds them; a key is not needed.
+
+    Raises UsageError if neither the configuration nor a source of posthog-cli has a project.
+    """
+    project, stored = environment.project_id, None
+    if environment.key == POSTHOG_CLI:
+        known = [source for source in sources(env, None) if source.key or source.project]
+        source = max(known, key=lambda source: (bool(source.project), bool(source.key)), default=None)
+        stored = source.host if source else None
+        if project is None and source is not None and source.project:
+            project = project_number(source.project, f"the project in {source.label}")
+    elif environment.key in {f"env:{name}" for name in KEY_NAMES}:
+        stored = env.get(HOST_NAME, "").strip()
+    host = (environment.host or stored or DEFAULT_HOST).rstrip("/")
+    if project is None:
+        message = f"environment {environment.name!r} has no project_id"
+        raise UsageError(message, where=environment.where, fix="add project_id = NUMBER", code="configuration.invalid")
+    _origin(host, environment.where)
+    return host, project
+
+
 def find_key(
     environment: EnvironmentSettings,
     env: Mapping[str, str],

@@ -13,11 +13,18 @@ REQUIRED = "ENDPOINTS_TEST_REQUIRE_NODE_PACKAGES"
 """Set where the Node packages are installed on purpose: without them the tests fail instead of being skipped."""
 
 
+REQUIRED_PROGRAMS = "ENDPOINTS_TEST_REQUIRE_PROGRAMS"
+"""Names of programs, with blanks between them, without which the tests fail instead of being skipped."""
+
+
 def program(name: str) -> str:
     """The path of a program. Skips the test where it is not on PATH."""
     path = shutil.which(name)
     if path is None:
-        pytest.skip(f"{name} is not on PATH")
+        reason = f"{name} is not on PATH"
+        if name in os.environ.get(REQUIRED_PROGRAMS, "").split():
+            pytest.fail(reason)
+        pytest.skip(reason)
     return path
 
 
