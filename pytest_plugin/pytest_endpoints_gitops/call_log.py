@@ -18,6 +18,10 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from pytest_endpoints_gitops.failures import Failure, from_plain
+from pytest_endpoints_gitops.stubs import StubbedCalls
+
+STUBBED: Final = "stub"
+"""The mode of a call that a stub answered."""
 
 REPORTED: Final = "_endpoints"
 """The attribute of a report that holds the log, as plain values that pass between processes."""
@@ -38,7 +42,8 @@ class RunningTest(NamedTuple):
 class LoggedCall:
     """One call. `file` is its recording, None in modes without; `kept` is where in the run's folder the answer waits
     that is to replace it. `read` are the columns that were read by name, and `is_whole` says that rows were read as a
-    whole, so every column. `is_answered`: the test got an answer that keeps the contract, in its last attempt.
+    whole, so every column. `is_answered`: the test got an answer that keeps the contract, in its last attempt; a stub
+    is no such answer.
     """
 
     environment: str
@@ -55,6 +60,11 @@ class LoggedCall:
     @property
     def label(self) -> str:
         return f"{self.endpoint}@{self.version}"
+
+    @property
+    def is_stubbed(self) -> bool:
+        """Whether a stub of the test answered, so that the call proves nothing of the pin."""
+        return self.mode == STUBBED
 
     def as_plain(self) -> dict[str, Any]:
         return {
@@ -93,6 +103,7 @@ class TestLog:
         self.canary: list[dict[str, Any]] = []
         self.findings: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
+        self.stubs = StubbedCalls()
         self.is_used = False
         self.is_canary_off = False
         self.has_failed = False
@@ -142,6 +153,7 @@ class TestLog:
         with self._lock:
             self._has_ended = True
             ended = tuple(self._noted)
+        self.stubs.clear()
         for failure in ended:  # outside of the lock: an object that goes with a traceback may note a failure itself
             failure.__traceback__ = failure.__context__ = None
         return next((failure for failure in ended if not self.is_known(failure)), None)

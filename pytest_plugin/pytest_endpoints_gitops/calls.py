@@ -82,6 +82,7 @@ class AnswerOrigin(Enum):
     RECORDING = "recording"
     LIVE = "live"
     LOCAL = "local"
+    STUB = "stub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,16 @@ def recorded_run(call: PinnedCall, recording: Recording) -> RunAnswer:
     """The answer as a test sees it: the same from a recording as live. A page is cut out of a recording of all rows."""
     rows, has_more = list(recording.rows), recording.has_more
     if call.limit is not None and recording.limit is None:
-        start = call.offset or 0
-        rows, has_more = rows[start : start + call.limit], start + call.limit < len(rows)
+        rows, has_more = page_of(call, rows)
     return run_of(call.pin, recording.columns, recording.types, rows, has_more=has_more)
+
+
+def page_of(call: PinnedCall, rows: list[Any]) -> tuple[list[Any], bool]:
+    """The rows that a call requests of all rows, and whether there are more."""
+    if call.limit is None:
+        return rows, False
+    start = call.offset or 0
+    return rows[start : start + call.limit], start + call.limit < len(rows)
 
 
 def run_of(

@@ -90,6 +90,15 @@ def _variables(call: PinnedCall, error: api.VariablesRefused) -> Failure:
     )
 
 
+def columns_signature(pin: Pin) -> str:
+    """The columns that the pinned version promises."""
+    columns = (
+        f"{column.name}: {column.full or column.type}{', never null' if column.nullable is False else ''}"
+        for column in pin.columns or ()
+    )
+    return one_line(" · ".join(columns)) or f"the results of a {pin.kind}"
+
+
 def signature(pin: Pin) -> str:
     """The variables that the pinned version takes."""
     variables = (

@@ -10,6 +10,7 @@
     ├── InactiveVersion, InactiveEndpoint, RecreatedEndpoint
     ├── RateLimited, CeilingReached, RowsCut, NetworkUsed
     ├── RehearsalUnmet           a rehearsed error that no call met
+    ├── StubInvalid, StubUnmet   rows by hand that the pin does not allow, or that no call asked for
     ├── CallRefused              any other refusal by the server, or no answer from it
     └── ExampleMissing, RowsDiffer of `endpoint_case`
 
@@ -209,6 +210,14 @@ class RehearsalUnmet(Failure):
     """No call of the test met an error that `endpoints_server.fail` rehearsed."""
 
 
+class StubInvalid(Failure):
+    """A stub has rows that the pinned version cannot return."""
+
+
+class StubUnmet(Failure):
+    """No call of the test asked for a stub, or for one of its answers."""
+
+
 class ExampleMissing(Failure):
     """A version that requires a variable cannot be called without an example."""
 
@@ -223,7 +232,8 @@ KINDS: Final[dict[str, type[Failure]]] = {
         *(NotSetUp, NotPinned, VariableUndeclared, VariableMistyped, VariableMissing),
         *(NoRecording, StaleRecording, ExpiredRecording, DamagedRecording, UnsafeRecording),
         *(ContractViolated, ColumnUnknown, InactiveVersion, InactiveEndpoint, RecreatedEndpoint),
-        *(RateLimited, CeilingReached, RowsCut, NetworkUsed, RehearsalUnmet, CallRefused, ExampleMissing, RowsDiffer),
+        *(RateLimited, CeilingReached, RowsCut, NetworkUsed, RehearsalUnmet, StubInvalid, StubUnmet),
+        *(CallRefused, ExampleMissing, RowsDiffer),
     )
 }
 

@@ -30,6 +30,7 @@ _ALWAYS: Final = (
     "pytest_endpoints_gitops.project",
     "pytest_endpoints_gitops.recordings",
     "pytest_endpoints_gitops.sources",
+    "pytest_endpoints_gitops.stubbing",
 )
 _FOR_CLIENTS: Final = (
     "encodings.idna",

@@ -233,6 +233,8 @@ class TestHooks:
                 if server is not None and not log.has_failed:
                     for name in server.unmet():
                         log.note(_unmet(name, log))
+                if not log.has_failed:
+                    _note_unmet_stubs(log)
                 failure = log.end()
         if failure is not None:
             raise failure
@@ -314,6 +316,14 @@ def _is_replaying(suite: Suite) -> bool:
     log = suite.running_log()
     mode = None if log is None else mark_of(log.item).mode
     return (mode or suite.settings.mode.value) in GUARDED_MODES
+
+
+def _note_unmet_stubs(log: TestLog) -> None:
+    if log.stubs.unmet():
+        from pytest_endpoints_gitops.stubbing import unmet_stubs
+
+        for failure in unmet_stubs(log):
+            log.note(failure)
 
 
 def _unmet(name: str, log: TestLog) -> RehearsalUnmet:

@@ -41,7 +41,8 @@ def _summary(suite: Suite, canary: CanaryReport | None) -> dict[str, Any]:
         "mode": suite.settings.mode.value,
         "tests": counts(suite),
         "calls": len(calls),
-        "pins_called": len({(call.environment, call.label) for call in calls}),
+        "stubbed_calls": sum(call.is_stubbed for call in calls),
+        "pins_called": len({(call.environment, call.label) for call in calls if not call.is_stubbed}),
         "partial": suite.completeness.why_partial(),
     }
     if canary is not None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from endpoints_gitops.local.bodies import RunRequest, run_request
 from endpoints_gitops.local.call import Incoming, integer
-from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid, not_found, throttled
+from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid, not_found
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import failures
@@ -23,7 +23,6 @@ _DIRECT: Final = (
     "'direct' refresh mode is only valid for materialized endpoints. Use 'cache' or 'force' instead, "
     "or enable materialization on this endpoint."
 )
-_AT_CAPACITY: Final = "Queries are at capacity. Try again later."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,28 +100,6 @@ def refusal(failure: failures.Failure, name: str) -> RequestRefused:
     if isinstance(failure, failures.NotPinned | failures.InactiveEndpoint):
         return not_found()
     return RequestRefused(400, envelope("validation_error", "invalid_input", f"{name}: {failure.problem}"))
-
-
-def rehearsed(status: int, retry_after: int | None) -> RequestRefused:
-    """A rehearsed error, in the server's words (docs/server.md#errors)."""
-    if status == 429:
-        return throttled(1 if retry_after is None else retry_after)
-    other = ("server_error", "error") if status >= 500 else ("validation_error", "invalid_input")
-    words = _REHEARSED.get(status, (*other, "Rehearsed by a test."))
-    return RequestRefused(status, envelope(*words), {} if retry_after is None else {"Retry-After": str(retry_after)})
-
-
-_REHEARSED: Final = {
-    401: (
-        "authentication_error",
-        "authentication_failed",
-        "Personal API key found in request Authorization header is invalid.",
-    ),
-    403: ("authentication_error", "permission_denied", "API key missing required scope 'endpoint:read'"),
-    404: ("invalid_request", "not_found", "Not found."),
-    500: ("server_error", "error", "A server error occurred."),
-    503: ("server_error", "query_capacity", _AT_CAPACITY),
-}
 
 
 def _identity(pin: Pin, now: datetime) -> dict[str, Any]:

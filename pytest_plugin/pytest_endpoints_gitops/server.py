@@ -20,9 +20,11 @@ from pytest_endpoints_gitops import run_route
 from pytest_endpoints_gitops.failures import EndpointRef, Failure, NotPinned
 from pytest_endpoints_gitops.loopback import LoopbackReply, LoopbackRequest, LoopbackServer
 from pytest_endpoints_gitops.names import KEY
+from pytest_endpoints_gitops.rehearsal import rehearsed
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.calls import Page, SourceAnswer
+    from pytest_endpoints_gitops.stubbing import EndpointStub, Rows
 
 _FOREVER: Final = 3600.0
 _PARENTS: Final = ("projects", "environments")
@@ -36,6 +38,16 @@ class AnsweringTest(Protocol):
     def running(self) -> AbstractContextManager[None]: ...
     def pin(self, name: str) -> Pin: ...
     def answer(self, name: str, variables: Mapping[str, Any], page: Page) -> SourceAnswer: ...
+    def stub(
+        self,
+        name: str,
+        *,
+        variables: Mapping[str, Any] | None,
+        optional: bool,
+        rows: Rows | None,
+        status: int | None,
+        retry_after: int | None,
+    ) -> EndpointStub: ...
     def failed(self, failure: Failure) -> None: ...
     def unpinned(self, pin: Pin) -> None: ...
 
@@ -105,15 +117,41 @@ class EndpointsServer:
 
         `retry_after` are the seconds of that header. With `timeout` no answer comes: the connection stays open until
         the client gives up. Of several rehearsals of one endpoint the last holds. Raises NotPinned for a name that is
-        not pinned. A rehearsal that no call met fails the test at its end.
+        not pinned, and ValueError for a status that is not that of an error. A rehearsal that no call met fails the
+        test at its end.
         """
         answering = self._answering(0)
         if answering is not None:
             with answering.running():
                 answering.pin(name)
-        reply = LoopbackReply(silence=_FOREVER) if timeout else _refused(run_route.rehearsed(status, retry_after))
+        reply = LoopbackReply(silence=_FOREVER) if timeout else _refused(rehearsed(status, retry_after))
         with self._lock:
             self._rehearsals.append(_Rehearsal(name, reply, times))
+
+    def answer(
+        self,
+        name: str,
+        *,
+        rows: Rows | None = None,
+        status: int | None = None,
+        retry_after: int | None = None,
+        variables: Mapping[str, Any] | None = None,
+        optional: bool = False,
+    ) -> EndpointStub:
+        """Answer calls of an endpoint with rows by hand, or with an error, until the running test ends. The same as
+        `endpoints.stub`; an error of `fail` goes first.
+
+            endpoints_server.answer("revenue_by_plan", rows=[]).then(status=503)
+
+        Raises RuntimeError where no test runs.
+        """
+        answering = self._answering(0)
+        if answering is None:
+            raise RuntimeError("endpoints_server.answer belongs to a test, and none runs")
+        with answering.running():
+            return answering.stub(
+                name, variables=variables, optional=optional, rows=rows, status=status, retry_after=retry_after
+            )
 
     def unmet(self) -> list[str]:
         """The endpoints whose rehearsed errors no call met."""

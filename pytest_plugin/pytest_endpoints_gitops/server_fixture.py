@@ -9,20 +9,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.consumer.client_base import redirected
+from endpoints_gitops.local.errors import RequestRefused
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import sockets
 from pytest_endpoints_gitops.background import current_owner, owned_by
-from pytest_endpoints_gitops.call_log import TestLog, log_of
+from pytest_endpoints_gitops.call_log import TestLog, log_of, noting
 from pytest_endpoints_gitops.caller import TestCaller
 from pytest_endpoints_gitops.failures import EndpointRef, Failure, NotPinned
 from pytest_endpoints_gitops.fakes import real_files
 from pytest_endpoints_gitops.marks import mark_of
 from pytest_endpoints_gitops.server import EndpointsServer, settings
+from pytest_endpoints_gitops.stubs import StubbedError
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.calls import Page, SourceAnswer
     from pytest_endpoints_gitops.config import EndpointsConfig
+    from pytest_endpoints_gitops.stubbing import EndpointStub, Rows
     from pytest_endpoints_gitops.suite import AppUnderTest, Suite
 
 UNPINNED_CALL: Final = "P110"
@@ -104,10 +107,30 @@ class _ServedTest:
         return self.caller.app.environment.pin(name)
 
     def answer(self, name: str, variables: Mapping[str, Any], page: Page) -> SourceAnswer:
-        """The app has the rows whole, so all columns count as read."""
-        call, logged = self.caller.prepare(name, variables, page)
-        logged.is_whole = True
-        return self.caller.answer(call, logged)
+        """The app has the rows whole, so all columns count as read. A stubbed error is the app's to handle, so it fails
+        no test: it is raised as RequestRefused.
+        """
+        prepared = self.caller.prepare(name, variables, page)
+        prepared.logged.is_whole = True
+        if isinstance(prepared.stubbed, StubbedError):
+            error = prepared.stubbed
+            raise RequestRefused(error.status, error.body, error.headers)
+        return self.caller.answer(prepared)
+
+    def stub(
+        self,
+        name: str,
+        *,
+        variables: Mapping[str, Any] | None,
+        optional: bool,
+        rows: Rows | None,
+        status: int | None,
+        retry_after: int | None,
+    ) -> EndpointStub:
+        with noting(self.caller.log), real_files():
+            return self.caller.stub(
+                name, variables=variables, optional=optional, rows=rows, status=status, retry_after=retry_after
+            )
 
     def failed(self, failure: Failure) -> None:
         """Note the failure: an app may ignore the error that it gets, and then the test fails at its end."""

@@ -113,7 +113,11 @@ def _calls(suite: Suite, calls: list[LoggedCall], tests: int) -> str:
     versions = len({(call.environment, call.label) for call in calls})
     made = suite.run_folder.spent
     live = _many(made, "live call") if made else "nothing asked of the server"
-    return f"{_many(len(calls), 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, {live}"
+    stubbed = sum(call.is_stubbed for call in calls)
+    return (
+        f"{_many(len(calls), 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, "
+        f"{f'{stubbed} stubbed, ' if stubbed else ''}{live}"
+    )
 
 
 def _words(kind: str) -> str:
