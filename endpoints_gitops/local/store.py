@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -168,10 +168,17 @@ class StoredTable[Row]:
         self._kind = kind
         self.name = name
         hints = get_type_hints(kind)
-        self._types = {field.name: _plain(hints[field.name]) for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
-        self._names = tuple(self._types)
+        types = {field.name: _plain(hints[field.name]) for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+        self._names = tuple(types)
+        self._writers = tuple((column, _writer(of)) for column, of in types.items())
+        self._readers = tuple((column, _reader(of)) for column, of in types.items())
         self.key = self._names[0]
         columns = ", ".join(f'"{column}"' for column in self._names)
+        marks = ", ".join("?" * len(self._names))
+        changes = ", ".join(f'"{column}" = ?' for column in self._names)
+        self._select = f"SELECT {columns} FROM {name}"  # noqa: S608 - our own names
+        self._insert = f"INSERT INTO {name} ({columns}) VALUES ({marks})"  # noqa: S608 - our own names
+        self._update = f'UPDATE {name} SET {changes} WHERE "{self.key}" = ?'  # noqa: S608 - our own names
         connection.execute(
             f'CREATE TABLE IF NOT EXISTS {name} (place INTEGER PRIMARY KEY, {columns}, UNIQUE("{self.key}"))'
         )
@@ -181,23 +188,18 @@ class StoredTable[Row]:
             connection.execute(f'ALTER TABLE {name} ADD COLUMN "{column}"')
 
     def insert(self, row: Row) -> Row:
-        marks = ", ".join("?" * len(self._names))
-        columns = ", ".join(f'"{column}"' for column in self._names)
-        self._connection.execute(f"INSERT INTO {self.name} ({columns}) VALUES ({marks})", self._written(row))  # noqa: S608 - our own names
+        self._connection.execute(self._insert, self._written(row))
         return row
 
     def update(self, row: Row) -> Row:
-        changes = ", ".join(f'"{column}" = ?' for column in self._names)
-        key = getattr(row, self.key)
-        self._connection.execute(f'UPDATE {self.name} SET {changes} WHERE "{self.key}" = ?', (*self._written(row), key))  # noqa: S608 - our own names
+        self._connection.execute(self._update, (*self._written(row), getattr(row, self.key)))
         return row
 
     def delete(self, key: str | int) -> None:
         self._connection.execute(f'DELETE FROM {self.name} WHERE "{self.key}" = ?', (key,))  # noqa: S608 - our own names
 
     def select(self, where: str = "1", values: Sequence[Any] = (), *, tail: str = "ORDER BY place") -> list[Row]:
-        columns = ", ".join(f'"{column}"' for column in self._names)
-        sql = f"SELECT {columns} FROM {self.name} WHERE {where} {tail}"  # noqa: S608 - our own conditions, values are bound
+        sql = f"{self._select} WHERE {where} {tail}"  # our own conditions, values are bound
         return [self._read(record) for record in self._connection.execute(sql, tuple(values))]
 
     def first(self, where: str, values: Sequence[Any] = (), *, tail: str = "ORDER BY place") -> Row | None:
@@ -210,11 +212,13 @@ class StoredTable[Row]:
         return int(number)
 
     def _written(self, row: Row) -> tuple[Any, ...]:
-        return tuple(_to_column(getattr(row, name), self._types[name]) for name in self._names)
+        values = ((getattr(row, name), write) for name, write in self._writers)
+        return tuple(value if value is None or write is None else write(value) for value, write in values)
 
     def _read(self, record: Sequence[Any]) -> Row:
+        pairs = zip(self._readers, record, strict=True)
         return self._kind(
-            **{name: _from_column(value, self._types[name]) for name, value in zip(self._names, record, strict=True)}
+            **{name: value if value is None or read is None else read(value) for (name, read), value in pairs}
         )
 
 
@@ -225,18 +229,20 @@ def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type of any form
     return named[0] if len(named) == 1 and named[0] in (*_SCALARS, datetime) else object
 
 
-def _to_column(value: Any, kind: Any) -> Any:  # noqa: ANN401 - what SQLite holds
+def _writer(kind: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a type
+    """What makes a value one that SQLite holds; None for what it holds already."""
     if kind is object:
-        return None if value is None else json.dumps(value)
-    return value.isoformat() if value is not None and kind is datetime else value
+        return json.dumps
+    return datetime.isoformat if kind is datetime else None
 
 
-def _from_column(value: Any, kind: Any) -> Any:  # noqa: ANN401 - what SQLite holds
-    if value is None:
-        return None
+def _reader(kind: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a type
+    """What makes a value of SQLite one of this type; None for what it is already."""
     if kind is object:
-        return json.loads(value)
-    return datetime.fromisoformat(value) if kind is datetime else kind(value)
+        return json.loads
+    if kind is datetime:
+        return datetime.fromisoformat
+    return bool if kind is bool else None
 
 
 FILE_NAME = "local-server.sqlite3"
