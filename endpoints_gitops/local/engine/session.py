@@ -67,9 +67,12 @@ def _values(convert: Convert) -> Convert:
 
 def _timestamps(of: ClickHouseType) -> Convert:
     """Convert a time from UTC, in which ClickHouse returns it, to the zone of the column."""
-    zone = next((argument.strip("'") for argument in of.arguments if argument.startswith("'")), None)
+    return _timestamps_of(next((argument.strip("'") for argument in of.arguments if argument.startswith("'")), None))
 
-    @lru_cache(maxsize=4_096)  # the starts of intervals are few, and repeat in every row
+
+@lru_cache(maxsize=8)
+def _timestamps_of(zone: str | None) -> Convert:
+    @lru_cache(maxsize=4_096)  # the starts of intervals are few, and repeat in every row and every answer
     def convert(value: str | None) -> str | None:
         if value is None:
             return None

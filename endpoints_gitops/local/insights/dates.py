@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from endpoints_gitops.local.insights.refused import NotComputed
 INTERVALS: Final = ("minute", "hour", "day", "week", "month")
 _RELATIVE: Final = re.compile(r"-?(?P<number>\d{1,6})?(?P<unit>[hdwmqysM])(?P<edge>Start|End)?")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_MONTH_NAMES: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTHS: Final = {"m": 1, "q": 3, "y": 12}
 _SPANS: Final = {"s": "seconds", "M": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DEFAULT: Final = "-7d"
@@ -144,9 +146,10 @@ def _at_edge(timestamp: datetime, unit: str, edge: str, week_start: int) -> date
     return start if edge == "Start" else month_later(start, months) - timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Period:
-    """The period of an insight: `lower` is the bound of events, `start` the given start, `end` is included."""
+    """The period of an insight: `lower` is the bound of events, `start` the given start, `end` is included. Its buckets
+    are computed once for all series and breakdown values."""
 
     start: datetime
     end: datetime
@@ -154,27 +157,30 @@ class Period:
     interval: str
     week_start: int = 0
 
-    def buckets(self) -> list[datetime]:
+    @cached_property
+    def buckets(self) -> tuple[datetime, ...]:
         """The starts of the intervals, the first of which holds `start`."""
         first = aligned(self.start, self.interval, self.week_start)
-        buckets = list(_until(first, self.end, self.interval))
+        buckets = tuple(_until(first, self.end, self.interval))
         refuse_repeated_hours([*buckets, self.end], self.interval)
         return buckets
 
-    def days(self) -> list[str]:
+    @cached_property
+    def days(self) -> tuple[str, ...]:
         """The buckets as `days` of the answer."""
-        return [day_text(bucket, self.interval) for bucket in self.buckets()]
+        return tuple(day_text(bucket, self.interval) for bucket in self.buckets)
 
-    def labels(self) -> list[str]:
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
         """The buckets as `labels` of the answer."""
-        return [self._label(bucket) for bucket in self.buckets()]
+        return tuple(map(self._label, self.buckets))
 
     def _label(self, bucket: datetime) -> str:
         if self.interval == "week":
             end = min(bucket + timedelta(days=6), self.end)
             return _week_label(max(bucket, self.start), end)
         if self.interval == "month":
-            return f"{bucket:%b %Y}"
+            return f"{_month(bucket)} {bucket.year}"
         clock = f" {bucket:%H:%M}" if self.interval in ("hour", "minute") else ""
         return f"{_day(bucket)}{clock}"
 
@@ -209,11 +215,17 @@ def iso_text(timestamp: datetime) -> str:
 
 def day_text(bucket: datetime, interval: str) -> str:
     """A bucket in `days`: its date, with the time for hours and minutes."""
-    return f"{bucket:%Y-%m-%d %H:%M:%S}" if interval in ("hour", "minute") else f"{bucket:%Y-%m-%d}"
+    day = bucket.date().isoformat()
+    return f"{day} {bucket:%H:%M:%S}" if interval in ("hour", "minute") else day
 
 
 def _day(timestamp: datetime) -> str:
-    return f"{timestamp.day}-{timestamp:%b-%Y}"
+    return f"{timestamp.day}-{_month(timestamp)}-{timestamp.year}"
+
+
+def _month(timestamp: datetime) -> str:
+    """The short name of the month, in English whatever the locale."""
+    return _MONTH_NAMES[timestamp.month - 1]
 
 
 def _week_label(first: datetime, last: datetime) -> str:
@@ -222,8 +234,8 @@ def _week_label(first: datetime, last: datetime) -> str:
     if first.year != last.year:
         return f"{_day(first)} – {_day(last)}"
     if first.month != last.month:
-        return f"{first.day}-{first:%b} – {last.day}-{last:%b}"
-    return f"{first.day}–{last.day} {first:%b}"
+        return f"{first.day}-{_month(first)} – {last.day}-{_month(last)}"
+    return f"{first.day}–{last.day} {_month(first)}"
 
 
 def is_all(date_range: Mapping[str, Any]) -> bool:

@@ -419,7 +419,7 @@ class _Funnel:
             for value, own in self._attributed(events, events):
                 entered = entrances(own, self.rules, value, first=self.first + 1, last=self.last + 1)
                 counts.setdefault(value, Counter()).update(entered.items())
-        buckets = period.buckets()
+        buckets = period.buckets
         values: list[Key] = [()]
         if self.breakdowns is not None:
             entered_by = {value: counter for value, counter in counts.items() if counter}
@@ -435,7 +435,7 @@ class _Funnel:
                 "count": len(buckets),
                 "data": list(rates),
                 "days": list(days),
-                "labels": list(period.labels()),
+                "labels": list(period.labels),
             }
             rows.append(row if self.breakdowns is None else row | {"breakdown_value": self._value(value)})
         return rows

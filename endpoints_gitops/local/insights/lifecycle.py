@@ -38,7 +38,7 @@ def _activities(
 
     Events begin one interval before the range and end with its last interval.
     """
-    buckets = period.buckets()
+    buckets = period.buckets
     if not buckets:
         raise NotComputed("dateRange", "of a LifecycleQuery that ends before it begins")
     since, until = later(buckets[0], period.interval, -1), later(buckets[-1], period.interval)
@@ -74,7 +74,7 @@ def _states(active: Sequence[datetime], created: datetime, interval: str) -> Ite
 
 def _row(source: SeriesSource, status: str, counts: Counter[tuple[str, datetime]], period: Period) -> Json:
     sign = -1 if status == "dormant" else 1
-    data = [float(sign * counts[status, bucket]) for bucket in period.buckets()]
+    data = [float(sign * counts[status, bucket]) for bucket in period.buckets]
     data = [value or 0.0 for value in data]  # no negative zero
     return {
         "action": {
@@ -86,8 +86,8 @@ def _row(source: SeriesSource, status: str, counts: Counter[tuple[str, datetime]
         },
         "data": data,
         "count": float(sum(data)),
-        "labels": period.labels(),
-        "days": period.days(),
+        "labels": list(period.labels),
+        "days": list(period.days),
         "label": f"{source.name} - {status}",
         "status": status,
     }

@@ -202,7 +202,7 @@ def _active(measured: Measured, days: int) -> str:
         window = [f"timestamp > {filters.timestamp(since)}", f"timestamp <= {filters.timestamp(period.end)}"]
         where = filters.all_of([*measured.conditions(), *window])
         return _select([*values, "count(DISTINCT person_id) AS _value"], f"events WHERE {where}", measured.keys)
-    starts = period.buckets()
+    starts = period.buckets
     ends = [later(start, period.interval) for start in starts]
     since = ends[0] - timedelta(days=days)
     window = [f"timestamp > {filters.timestamp(since)}", f"timestamp <= {filters.timestamp(period.end)}"]

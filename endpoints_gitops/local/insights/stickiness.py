@@ -65,7 +65,7 @@ def _counts(run: InsightRun, series: Mapping[str, Any], period: Period) -> list[
     intervals = f"SELECT _actor, count() AS _intervals FROM ({active}) GROUP BY _actor"  # noqa: S608
     rows = run.ask(f"SELECT _intervals, count() FROM ({intervals}) GROUP BY _intervals")  # noqa: S608
     by_intervals = {int(intervals): int(actors) for intervals, actors in rows}
-    most = max(-(-len(period.buckets()) // (every or 1)), *by_intervals, 0)
+    most = max(-(-len(period.buckets) // (every or 1)), *by_intervals, 0)
     return [by_intervals.get(number, 0) for number in range(1, most + 1)]
 
 

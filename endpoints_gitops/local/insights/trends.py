@@ -157,7 +157,7 @@ class _Trend:
         if self.is_total:
             return [numbers[0] if numbers else 0]
         by_bucket = dict(zip(map(self.run.local, buckets), numbers, strict=True))
-        data: list[Number] = [by_bucket.get(bucket, 0) for bucket in period.buckets()]
+        data: list[Number] = [by_bucket.get(bucket, 0) for bucket in period.buckets]
         if self.smoothing > 1:
             data = [_mean(data[max(0, index - self.smoothing + 1) : index + 1]) for index in range(len(data))]
         return list(accumulate(data)) if self.is_cumulative else data
@@ -170,7 +170,7 @@ class _Trend:
             values = self.breakdowns.label(line.key)
             label = f"{label} - {values}" if len(self.series) > 1 else values
         action: dict[str, Json] = {
-            "days": [iso_text(bucket) for bucket in line.period.buckets()],
+            "days": [iso_text(bucket) for bucket in line.period.buckets],
             "id": source.id,
             "type": source.type,
             "order": line.order,
@@ -190,7 +190,12 @@ class _Trend:
             row |= {"data": [], "days": [], "count": 0, "aggregated_value": line.data[0]}
         else:
             count = line.data[-1] if self.is_cumulative and line.data else line.total
-            row |= {"data": list(line.data), "labels": line.period.labels(), "days": line.period.days(), "count": count}
+            row |= {
+                "data": list(line.data),
+                "labels": list(line.period.labels),
+                "days": list(line.period.days),
+                "count": count,
+            }
         if self.breakdowns is not None:
             row["breakdown_value"] = self.breakdowns.value(line.key)
         if line.compare_label is not None:
