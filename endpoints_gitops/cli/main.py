@@ -132,7 +132,8 @@ def run(words: Sequence[str], *, clock: Clock | None = None) -> int:
 def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
     """Run commands that rewrite files of a checkout one after the other, so that each reads what the last one wrote."""
     only_reads = any(getattr(arguments, option, False) for option in ("check", "verify", "dry_run"))
-    only_reads |= getattr(arguments, "topic", None) == "who"
+    topic = getattr(arguments, "topic", None)
+    only_reads |= topic == "who" or (topic == "combine" and arguments.out is None)
     if arguments.command not in EDITING or only_reads:
         yield
         return
@@ -141,7 +142,7 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
     from endpoints_gitops.workspace.state import editing
 
     context = CommandContext.of(arguments, console)
-    is_about_manifest = arguments.command in ("approve", "init", "lock", "upgrade", "consumers")
+    is_about_manifest = arguments.command in ("approve", "init", "lock", "upgrade", "consumers", "openapi")
     folder = context.configuration.folder if is_about_manifest else context.folder
 
     def waiting() -> None:

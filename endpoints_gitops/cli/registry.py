@@ -120,6 +120,12 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "revenue_by_plan",
             "revenue_by_plan --lang go",
         ),
+        openapi=(
+            "store or combine the OpenAPI documents of pins, with what the lock knows",
+            "pull",
+            "combine --out openapi.yaml",
+            "combine openapi --openapi 3.1 --out openapi.json --check",
+        ),
     ),
     "automate": _entries(
         ci=(
@@ -140,7 +146,9 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         completion=("print a completion script for your shell", "bash"),
     ),
 }
-EDITING: Final = frozenset(("approve", "init", "pull", "adopt", "rename", "rollback", "lock", "upgrade", "consumers"))
+EDITING: Final = frozenset(
+    ("approve", "init", "pull", "adopt", "rename", "rollback", "lock", "upgrade", "consumers", "openapi")
+)
 """The commands that rewrite files of the checkout."""
 REPORTING: Final = frozenset(("breaking", "check", "gate", "review"))
 """The commands that judge something: `--report FORMAT=FILE`, and every report format for `--format`."""

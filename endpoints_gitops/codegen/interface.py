@@ -104,7 +104,11 @@ def interface_of(pin: Pin) -> EndpointInterface:
 
 
 def value_type(written: str, *, nullable: bool = False) -> ValueType:
-    """The type for a name of the server (`integer`) or a type with item types (`Array(Nullable(integer))`)."""
+    """The type for a name of the server (`integer`) or a type with item types (`Array(Nullable(integer))`).
+
+    Floats are always nullable: NaN and infinities, such as the average of no values, are sent as null
+    (docs/server.md#hogql).
+    """
     parsed = parse_type(written)
     items = tuple(value_type(item, nullable=is_nullable(item)) for item in parsed.inner)
     kind = _KINDS.get(parsed.name, ValueKind.ANY)
@@ -112,28 +116,32 @@ def value_type(written: str, *, nullable: bool = False) -> ValueType:
     if len(items) != expected or (kind is ValueKind.TUPLE and not items):
         items = (_ANY_NULLABLE,) * expected
         kind = ValueKind.ANY if kind is ValueKind.TUPLE else kind
-    return ValueType(kind, nullable or kind is ValueKind.ANY, items)
+    return ValueType(kind, nullable or kind in (ValueKind.ANY, ValueKind.FLOAT), items)
 
 
 def identifiers(
-    names: Iterable[str], style: Callable[[str], str], reserved: frozenset[str] = frozenset()
+    names: Iterable[str],
+    style: Callable[[str], str],
+    reserved: frozenset[str] = frozenset(),
+    *,
+    same: Callable[[str], str] = str,
 ) -> Mapping[str, str]:
     """An identifier for each name, by the name. All are different, and none is reserved.
 
     Endpoint names differ by characters that an identifier cannot have (`a-b`, `a_b`). The identifiers of all names of
     such a group but the first, in alphabetical order, end in `_2`, `_3`, …; the result does not depend on the order of
-    `names`.
+    `names`. Identifiers for which `same` returns the same text count as equal, such as `str.lower` for file names.
 
         identifiers(["sign-ups", "sign_ups"], snake_case) == {"sign-ups": "sign_ups", "sign_ups": "sign_ups_2"}
     """
     chosen: dict[str, str] = {}
-    taken = set(reserved)
+    taken = set(map(same, reserved))
     for name in sorted(set(names)):
         base = style(name)
         candidate, number = base, 2
-        while candidate in taken:
+        while same(candidate) in taken:
             candidate, number = f"{base}_{number}", number + 1
-        taken.add(candidate)
+        taken.add(same(candidate))
         chosen[name] = candidate
     return chosen
 

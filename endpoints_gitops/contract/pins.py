@@ -48,6 +48,26 @@ def check_pin(
     return in_order(findings)
 
 
+def check_identity(pin: Pin, endpoint: Endpoint | None) -> tuple[Finding, ...]:
+    """The findings that the server no longer has the pinned version, as far as a list of endpoints tells; empty if it
+    has. Versions are numbered within an endpoint's id and never reused, so the id is enough (docs/server.md#versions).
+    """
+    if endpoint is None:
+        return (_finding("P102", pin, f"the server has no endpoint {pin.name}", "version", before=pin.version),)
+    findings = [*recreated(pin, endpoint)]
+    if findings:
+        message = f"{pin.label} belongs to a different endpoint than the locked one"
+        findings.append(_finding("P103", pin, message, "endpoint", before=pin.endpoint_id, after=endpoint.id))
+    elif pin.version > endpoint.current_version:
+        message = f"the server has no version {pin.version} of {pin.name}"
+        findings.append(_finding("P102", pin, message, "version", before=pin.version))
+    elif pin.version == endpoint.current_version and endpoint.current_version_id not in (None, pin.version_id):
+        message = f"{pin.label} has a different id than the locked one"
+        after = endpoint.current_version_id
+        findings.append(_finding("P103", pin, message, "version_id", before=pin.version_id, after=after))
+    return in_order(findings)
+
+
 def verify_old(lock: Lock, path: str) -> None:
     """Verify the hashes of a lock of schema 1, which cover only the contracts. Raises InvalidInput if one differs."""
     problems = [

@@ -43,7 +43,7 @@ def pin(kind: str = "HogQLQuery", **settings: Any) -> Pin:
     ("written", "expected"),
     [
         ("integer", INTEGER),
-        ("float", ValueType(ValueKind.FLOAT)),
+        ("float", ValueType(ValueKind.FLOAT, nullable=True)),
         ("decimal", ValueType(ValueKind.DECIMAL)),
         ("string", TEXT),
         ("boolean", ValueType(ValueKind.BOOLEAN)),
