@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -177,6 +179,20 @@ def test_a_query_that_clickhouse_does_not_end_is_ended(open_session: Callable[[i
         assert caught.value.code == "query_timeout"
         assert time.monotonic() - started < 12
         assert session.ask("SELECT 1 AS one").rows == [[1]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is read from /proc")
+def test_memory_of_loading_is_given_back() -> None:
+    """In a process of its own, as others use the same ClickHouse."""
+    program = (
+        "import re; from endpoints_gitops.local.engine.embedded import EmbeddedSession\n"
+        "def megabytes(): return int(re.search(r'RssAnon:\\s+(\\d+)', open('/proc/self/status').read())[1]) // 1024\n"
+        "session = EmbeddedSession(); session.execute('SELECT 1'); before = megabytes()\n"
+        "session.execute('SELECT length(groupArray(toString(number))) FROM numbers(4000000)')  # takes 180 MB\n"
+        "session.restrict(); print(megabytes() - before)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert int(ended.stdout) < 60
 
 
 def test_a_query_does_not_wait_for_a_slow_one() -> None:
