@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.consumer.checking import check_answer, check_variables
     from endpoints_gitops.consumer.endpoints import Endpoints
     from endpoints_gitops.consumer.errors import (
+        ClientOutdated,
         ColumnMistake,
         ColumnsBroken,
         ContractBroken,
@@ -85,14 +86,16 @@ if TYPE_CHECKING:
         StickinessSeries,
         TrendSeries,
     )
-    from endpoints_gitops.consumer.rows import Row, Rows
+    from endpoints_gitops.consumer.rows import Row, Rows, TypedRows
+    from endpoints_gitops.consumer.typed import UNSET, TypedCall, TypedEndpoint, Unset
     from endpoints_gitops.errors import CredentialsError, EndpointsError, InvalidInput, UsageError
     from endpoints_gitops.model.pin import Pin
 
 _ROOMS = {
     "endpoints_gitops.consumer.endpoints": "Endpoints",
     "endpoints_gitops.consumer.async_endpoints": "AsyncEndpoints",
-    "endpoints_gitops.consumer.rows": "Row Rows",
+    "endpoints_gitops.consumer.rows": "Row Rows TypedRows",
+    "endpoints_gitops.consumer.typed": "UNSET TypedCall TypedEndpoint Unset",
     "endpoints_gitops.consumer.cache": "Cache",
     "endpoints_gitops.consumer.checking": "check_variables check_answer",
     "endpoints_gitops.consumer.insights": (
@@ -100,9 +103,9 @@ _ROOMS = {
         "StickinessSeries"
     ),
     "endpoints_gitops.consumer.errors": (
-        "PinMissing VariablesWrong UnknownVariable MissingVariable WrongVariableType VariableMistake ContractBroken "
-        "WrongVersion EndpointRecreated ColumnsBroken ColumnMistake RowsBroken ResultsBroken UnreadableValue "
-        "ContractWarning PagingWarning"
+        "PinMissing ClientOutdated VariablesWrong UnknownVariable MissingVariable WrongVariableType VariableMistake "
+        "ContractBroken WrongVersion EndpointRecreated ColumnsBroken ColumnMistake RowsBroken ResultsBroken "
+        "UnreadableValue ContractWarning PagingWarning"
     ),
     "endpoints_gitops.model.pin": "Pin",
     "endpoints_gitops.errors": "EndpointsError UsageError CredentialsError InvalidInput",
@@ -116,6 +119,7 @@ _ROOMS = {
 }
 
 __all__ = [
+    "UNSET",
     "AccessDenied",
     "AnswerTooLarge",
     "ApiError",
@@ -126,6 +130,7 @@ __all__ = [
     "BudgetSpent",
     "Cache",
     "ClickHouseRefused",
+    "ClientOutdated",
     "ColumnMistake",
     "ColumnsBroken",
     "ContractBroken",
@@ -178,10 +183,14 @@ __all__ = [
     "Throttled",
     "TooManyAtOnce",
     "TrendSeries",
+    "TypedCall",
+    "TypedEndpoint",
+    "TypedRows",
     "Unauthenticated",
     "UnknownVariable",
     "Unreachable",
     "UnreadableValue",
+    "Unset",
     "UsageError",
     "VariableMistake",
     "VariablesRefused",

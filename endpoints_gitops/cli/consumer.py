@@ -47,7 +47,9 @@ type Placed = tuple[str | None, Finding]
 class Consumer:
     """The app that a command line is about. A context manager: leaving it closes every client."""
 
-    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+    def __init__(self, arguments: argparse.Namespace, console: Console, *, needs_manifest: bool = True) -> None:
+        """`needs_manifest`: without a configuration, the command fails instead of taking the lock in this folder."""
+        self.needs_manifest = needs_manifest
         self.arguments = arguments
         self.console = console
         self._opened = ExitStack()
@@ -61,13 +63,13 @@ class Consumer:
 
     @cached_property
     def configuration(self) -> Configuration:
-        """The configuration with the manifest. Raises UsageError if there is none."""
+        """The configuration with the manifest. Raises UsageError if there is none, and the command needs one."""
         from endpoints_gitops.workspace.configuration import configuration_for
 
         found = configuration_for(
             Path.cwd(), self.console.environment, file=self.arguments.config, folder=self.arguments.dir
         )
-        if found.path is None:
+        if found.path is None and self.needs_manifest:
             message = "no configuration here names the endpoints that are used"
             fix = "add a table `uses` to endpoints.toml, or [tool.endpoints-gitops.uses] to pyproject.toml"
             raise UsageError(message, fix=fix, code="configuration.missing")

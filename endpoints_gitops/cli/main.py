@@ -31,6 +31,7 @@ _BARE = {"--overwrite": "--overwrite=", "--wait": "--wait=", "--refresh": "--ref
 # What people type who know other tools, and what says or does it here. Nothing here writes more than they asked for.
 _OTHER_WORDS = {
     "apply": "plan, then push",
+    "codegen": "generate",
     "deploy": "plan, then push",
     "describe": "get",
     "fetch": "pull",
@@ -54,6 +55,7 @@ _OTHER_OPTIONS = {
     ("push", "--check"): "plan --detailed-exitcode",
     ("promote", "--dry-run"): "diff",
     ("lock", "--dry-run"): "lock --check",
+    ("generate", "--dry-run"): "generate --check",
     ("upgrade", "--dry-run"): "outdated",
 }
 # Of these, the first are suggested only where a key slipped, and the others never.
@@ -142,7 +144,7 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
     from endpoints_gitops.workspace.state import editing
 
     context = CommandContext.of(arguments, console)
-    is_about_manifest = arguments.command in ("approve", "init", "lock", "upgrade", "consumers", "openapi")
+    is_about_manifest = arguments.command in ("approve", "init", "lock", "upgrade", "consumers", "generate", "openapi")
     folder = context.configuration.folder if is_about_manifest else context.folder
 
     def waiting() -> None:

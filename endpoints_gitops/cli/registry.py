@@ -126,6 +126,12 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "combine --out openapi.yaml",
             "combine openapi --openapi 3.1 --out openapi.json --check",
         ),
+        generate=(
+            "write typed clients of what the lock pins, or check that they are up to date",
+            "",
+            "--check",
+            "--lang python --native --out src/app",
+        ),
     ),
     "automate": _entries(
         ci=(
@@ -147,7 +153,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
     ),
 }
 EDITING: Final = frozenset(
-    ("approve", "init", "pull", "adopt", "rename", "rollback", "lock", "upgrade", "consumers", "openapi")
+    ("approve", "init", "pull", "adopt", "rename", "rollback", "lock", "upgrade", "consumers", "generate", "openapi")
 )
 """The commands that rewrite files of the checkout."""
 REPORTING: Final = frozenset(("breaking", "check", "gate", "review"))

@@ -7,7 +7,7 @@ know about an endpoint is in its `EndpointInterface`; the module of a language o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -51,7 +51,11 @@ class ValueType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowField:
-    """One column of a row."""
+    """One column of a row.
+
+    The server describes a query with a text for each variable, so a column that is computed from a variable of another
+    type is wrongly a string (docs/server.md#answers). A client must refuse a value that does not have its type.
+    """
 
     column: str
     type: ValueType
@@ -59,13 +63,18 @@ class RowField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A variable of a call. `required` takes materialization into account; `default` is valid only if `has_default`."""
+    """A variable of a call. `required` takes materialization into account; `default` is valid only if `has_default`.
+
+    `takes_lists`: a list of values is accepted too, as for a variable whose default is a list. The type is nullable if
+    the default is null.
+    """
 
     variable: str
     type: ValueType
     required: bool
     has_default: bool = False
     default: Json = None
+    takes_lists: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +82,14 @@ class EndpointInterface:
     """A pinned endpoint as its callers see it.
 
     `fields` is None if rows have no known columns: insights, and queries that the server could not describe.
-    Parameters without a default come first, in the order of the lock otherwise.
+    Parameters without a default come first, in the order of the lock otherwise. `twins` are the pins of other
+    environments with the same interface.
     """
 
     pin: Pin
     parameters: tuple[Parameter, ...]
     fields: tuple[RowField, ...] | None
+    twins: tuple[Pin, ...] = ()
 
     @property
     def is_insight(self) -> bool:
@@ -92,13 +103,29 @@ class EndpointInterface:
         return tuple(sorted({name for name in names if names.count(name) > 1}))
 
     @property
+    def funnel_view(self) -> str | None:
+        """The view of a funnel (`steps`, `time_to_convert`, `trends`), which decides on the shape of its results. None
+        for other kinds.
+        """
+        if self.pin.kind != "FunnelsQuery":
+            return None
+        settings = self.pin.query.get("funnelsFilter")
+        view = settings.get("funnelVizType") if isinstance(settings, Mapping) else None
+        return "steps" if view is None else str(view)
+
+    def is_like(self, other: EndpointInterface) -> bool:
+        """Whether code for one of the two is right for the other."""
+        mine, theirs = ((side.pin.kind, side.funnel_view, side.parameters, side.fields) for side in (self, other))
+        return mine == theirs
+
+    @property
     def requires_variables(self) -> bool:
         return any(parameter.required for parameter in self.parameters)
 
 
 def interface_of(pin: Pin) -> EndpointInterface:
     """The interface of a pin."""
-    parameters = sorted(map(_parameter, pin.variables), key=lambda parameter: not parameter.required)
+    parameters = sorted((_parameter(pin, variable) for variable in pin.variables), key=lambda item: not item.required)
     fields = tuple(map(_field, pin.columns)) if pin.columns and pin.kind == _HOGQL else None
     return EndpointInterface(pin=pin, parameters=tuple(parameters), fields=fields)
 
@@ -171,13 +198,16 @@ def _leading_letter(text: str, letter: str = "x") -> str:
     return text if text[:1].isalpha() else f"{letter}{text}"
 
 
-def _parameter(variable: PinnedVariable) -> Parameter:
+def _parameter(pin: Pin, variable: PinnedVariable) -> Parameter:
+    known = _VARIABLES.get(variable.type, _ANY_NULLABLE)
+    is_null_default = variable.has_default and variable.default is None
     return Parameter(
         variable=variable.name,
-        type=_VARIABLES.get(variable.type, _ANY_NULLABLE),
+        type=replace(known, nullable=known.nullable or is_null_default),
         required=variable.required,
         has_default=variable.has_default,
         default=variable.default,
+        takes_lists=pin.kind != _HOGQL or isinstance(variable.default, list | tuple),
     )
 
 

@@ -6,7 +6,7 @@ import sys
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from endpoints_gitops.consumer.client_base import IMPORTS, INHERITED, REDIRECTIONS, OpenClient, PinnedClient, Refresh
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.transport import AnyAsyncTransport  # noqa: F401 - the base class names it as a text
     from endpoints_gitops.consumer.locked import Locked
     from endpoints_gitops.consumer.pinned import Call, PinnedCalls
-    from endpoints_gitops.consumer.rows import Rows
+    from endpoints_gitops.consumer.rows import Rows, TypedRows
+    from endpoints_gitops.consumer.typed import TypedCall
 
 
 class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
@@ -34,9 +35,31 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         super().__init__(locked, **settings)
         self._opened: weakref.WeakKeyDictionary[Any, _OpenInLoop] = weakref.WeakKeyDictionary()
 
+    @overload
     async def run(
         self,
         name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        _refresh: Refresh | None = None,
+        **values: object,
+    ) -> Rows: ...
+    @overload
+    async def run[Record](
+        self,
+        call: TypedCall[Record],
+        /,
+        *,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        _refresh: Refresh | None = None,
+    ) -> TypedRows[Record]: ...
+    async def run(
+        self,
+        name: str | TypedCall[Any],
         /,
         *,
         variables: Mapping[str, object] | None = None,
@@ -53,9 +76,24 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         async with target._using() as (client, caller):
             return await client.drive(caller.run(client.calls, call))
 
+    @overload
     def iterate(
         self,
         name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        page_size: int | None = None,
+        key: str | None = None,
+        **values: object,
+    ) -> AsyncIterator[Any]: ...
+    @overload
+    def iterate[Record](
+        self, call: TypedCall[Record], /, *, page_size: int | None = None, key: str | None = None
+    ) -> AsyncIterator[Record]: ...
+    def iterate(
+        self,
+        name: str | TypedCall[Any],
         /,
         *,
         variables: Mapping[str, object] | None = None,

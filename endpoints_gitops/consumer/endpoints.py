@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from endpoints_gitops.consumer.client_base import IMPORTS, INHERITED, REDIRECTIONS, OpenClient, PinnedClient, Refresh
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.run_pages import AnyPage
     from endpoints_gitops.api.transport import AnyTransport  # noqa: F401 - the base class names it as a text
     from endpoints_gitops.consumer.pinned import Call, PinnedCalls
-    from endpoints_gitops.consumer.rows import Rows
+    from endpoints_gitops.consumer.rows import Rows, TypedRows
+    from endpoints_gitops.consumer.typed import TypedCall
 
 
 class Endpoints(PinnedClient["AnyTransport"]):
@@ -28,9 +29,31 @@ class Endpoints(PinnedClient["AnyTransport"]):
 
     _open: OpenClient[Client] | None = None
 
+    @overload
     def run(
         self,
         name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        _refresh: Refresh | None = None,
+        **values: object,
+    ) -> Rows: ...
+    @overload
+    def run[Record](
+        self,
+        call: TypedCall[Record],
+        /,
+        *,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        _refresh: Refresh | None = None,
+    ) -> TypedRows[Record]: ...
+    def run(
+        self,
+        name: str | TypedCall[Any],
         /,
         *,
         variables: Mapping[str, object] | None = None,
@@ -44,12 +67,13 @@ class Endpoints(PinnedClient["AnyTransport"]):
             rows = endpoints.run("monthly_active_users", lookback_days=30)
             print(rows[0].users, rows.has_more)
 
+        A call of generated code has the variables already, and gives rows of its class: `run(revenue_by_plan(…))`.
         Pass variables whose names are not Python identifiers in `variables`: `variables={"$browser": "Chrome"}`.
         Options of the call begin with an underscore: `_limit` and `_offset` (HogQL only), and `_refresh` ("force"
         bypasses the cache, "direct" also bypasses a materialized table).
 
-        Raises PinMissing, UnknownVariable, MissingVariable, WrongVariableType or UsageError before anything is sent;
-        then ApiError (a class for each cause) and ContractBroken (a class for each kind of mismatch).
+        Raises PinMissing, ClientOutdated, UnknownVariable, MissingVariable, WrongVariableType or UsageError before
+        anything is sent; then ApiError (a class for each cause) and ContractBroken (a class for each kind of mismatch).
         """
         from endpoints_gitops.consumer.pinned import prepare
 
@@ -58,9 +82,24 @@ class Endpoints(PinnedClient["AnyTransport"]):
         with target._using() as (client, caller):
             return client.drive(caller.run(client.calls, call))
 
+    @overload
     def iterate(
         self,
         name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        page_size: int | None = None,
+        key: str | None = None,
+        **values: object,
+    ) -> Iterator[Any]: ...
+    @overload
+    def iterate[Record](
+        self, call: TypedCall[Record], /, *, page_size: int | None = None, key: str | None = None
+    ) -> Iterator[Record]: ...
+    def iterate(
+        self,
+        name: str | TypedCall[Any],
         /,
         *,
         variables: Mapping[str, object] | None = None,

@@ -2,6 +2,7 @@
 
     EndpointsError
     ├── PinMissing             the lock has no pin of this name (rule P101)
+    ├── ClientOutdated         generated code is not that of the lock's pin
     ├── VariablesWrong         before the request: ├ UnknownVariable ├ MissingVariable └ WrongVariableType
     └── ContractBroken         the answer: ├ WrongVersion ├ EndpointRecreated ├ ColumnsBroken ├ RowsBroken
                                └ ResultsBroken └ UnreadableValue
@@ -30,6 +31,21 @@ class PinMissing(EndpointsError):
         super().__init__(message, fix=fix)
         self.name = name
         self.environment = environment
+
+
+class ClientOutdated(EndpointsError):
+    """Generated code calls an endpoint whose pin is not the one that it was generated for. Nothing was sent.
+
+    `pin` is that of the lock, `module` the name of the generated module. `endpoints-gitops generate` writes it again.
+    """
+
+    code = "generate.outdated"
+    exit_code = ExitCode.FINDINGS
+
+    def __init__(self, message: str, *, pin: Pin, module: str, fix: str) -> None:
+        super().__init__(message, fix=fix)
+        self.pin = pin
+        self.module = module
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variab
 from endpoints_gitops.consumer.client_base import REDIRECTIONS
 from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, PagingWarning
 from endpoints_gitops.consumer.rows import Rows, rows_of
+from endpoints_gitops.consumer.typed import TypedCall, TypedEndpoint
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.model.pin import Pin, Use
@@ -55,6 +56,7 @@ class Call:
     limit: int | None = None
     offset: int | None = None
     refresh: Refresh | None = None
+    typed: TypedEndpoint[Any] | None = None
 
     @property
     def key(self) -> str:
@@ -66,7 +68,7 @@ class Call:
 
 def prepare(
     locked: Locked,
-    name: str,
+    name: str | TypedCall[Any],
     variables: Mapping[str, object] | None,
     values: Mapping[str, object],
     *,
@@ -74,15 +76,24 @@ def prepare(
     offset: int | None = None,
     refresh: Refresh | None = None,
 ) -> Call:
-    """A checked call of the pin of this name. `variables` and `values` are the two ways to pass variables.
+    """A checked call of the pin of this name. `variables` and `values` are the two ways to pass variables; a typed call
+    has its own.
 
     The first call of a deprecated pin in this process issues a DeprecationWarning, except while the pytest plugin
-    redirects calls: its summary names the pin. Raises PinMissing, VariablesWrong, and UsageError for a variable that is
-    passed twice or an option that this version does not support.
+    redirects calls: its summary names the pin. Raises PinMissing, ClientOutdated, VariablesWrong, and UsageError for a
+    variable that is passed twice or an option that this version does not support.
     """
+    typed = None
+    if isinstance(name, TypedCall):
+        if variables or values:
+            message = f"{name.endpoint.name}: a typed call has its variables already; pass them to its function"
+            raise UsageError(message, code="call.option")
+        typed, values, name = name.endpoint, name.variables, name.endpoint.name
     pin = locked.pins.get(name)
     if pin is None:
         raise locked.missing(name)
+    if typed is not None:
+        typed.check(pin)
     if pin.deprecation is not None and not REDIRECTIONS:
         _warn_deprecated(pin, pin.deprecation)
     if variables:
@@ -90,7 +101,7 @@ def prepare(
         if twice:
             raise UsageError(f"{pin.name}: variable {twice[0]!r} is passed twice", code="call.option")
         values = {**variables, **values}
-    call = Call(pin=pin, values=check_variables(pin, values), limit=limit, offset=offset, refresh=refresh)
+    call = Call(pin=pin, values=check_variables(pin, values), limit=limit, offset=offset, refresh=refresh, typed=typed)
     if limit is not None or offset is not None or refresh is not None:
         mistake = _mistake(call)
         if mistake is not None:
@@ -150,14 +161,14 @@ class PinnedCalls:
         pin = call.pin
         if pin.kind != HOGQL:
             answer = yield from self._ask(calls, call)
-            return rows_of(pin, answer, has_more=answer.has_more), None
+            return _typed(call, rows_of(pin, answer, has_more=answer.has_more)), None
         values = check_variables(pin, {**call.values, **page.values}) if page.values else call.values
         page_call = replace(call, values=values, limit=page.limit, offset=page.offset or None)
         answer = yield from self._ask(calls, page_call)
         results, following = page.read(answer)
         if isinstance(following, PageRequest) and (why := paged_query(pin).unstable):
             self._warn_once(pin, unstable_pages(why))
-        return rows_of(pin, answer, results=results, has_more=answer.has_more), following
+        return _typed(call, rows_of(pin, answer, results=results, has_more=answer.has_more)), following
 
     def _ask(self, calls: Calls, call: Call) -> Flow[RunAnswer]:
         """The server's answer, checked against the pin. Raises ApiError, ContractBroken."""
@@ -203,13 +214,18 @@ class PinnedCalls:
                 "the answer has 100 rows, the server's maximum for a query without LIMIT: "
                 "pass `_limit` for more rows, or use `iterate` for all",
             )
-        return rows_of(call.pin, answer, has_more=has_more, age=age, is_shared=self.cache is not None)
+        rows: Rows = rows_of(call.pin, answer, has_more=has_more, age=age, is_shared=self.cache is not None)
+        return _typed(call, rows)
 
     def _warn_once(self, pin: Pin, message: str) -> None:
         text = f"{pin.label}: {message}"
         if text not in self._warned:
             self._warned.add(text)
             _warn(text, PagingWarning)
+
+
+def _typed(call: Call, rows: Rows) -> Rows:
+    return rows if call.typed is None else call.typed.rows(rows)
 
 
 def _fix(pin: Pin, error: ApiError) -> str | None:

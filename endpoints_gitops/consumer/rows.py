@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
-from endpoints_gitops.consumer.checking import HOGQL, typed_columns
-from endpoints_gitops.consumer.errors import ResultsBroken, UnreadableValue
+from endpoints_gitops.consumer.checking import HOGQL, column_mistakes, typed_columns
+from endpoints_gitops.consumer.errors import ColumnsBroken, ResultsBroken, UnreadableValue
 from endpoints_gitops.consumer.insights import records
 from endpoints_gitops.consumer.values import Reader, holds_containers, nullable, own, reader
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.model.pin import Pin
+from endpoints_gitops.model.pin import Pin, ReadingStyle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -309,6 +309,74 @@ class Rows(Sequence[Any]):
         rows.__dict__.update(state)
         rows._shape = shape_of(rows.columns, rows.types)
         return rows
+
+
+class TypedRows[Record](Rows):
+    """The rows of a typed call: a sequence of the class that was generated for the endpoint.
+
+        rows = endpoints.run(revenue_by_plan(month="2026-07"))
+        rows[0].mrr
+
+    Everything else is as in `Rows`.
+    """
+
+    _record_class: type[Any]
+    _fields: tuple[str, ...] | None
+    _order: tuple[int, ...] | None
+
+    @classmethod
+    def typed(cls, rows: Rows, record: type[Any], fields: tuple[str, ...] | None) -> Self:
+        """The same rows with records of a class. `fields` are its fields in the order of the pinned columns, None for
+        records that stay as they are.
+
+        Raises ColumnsBroken if the columns do not have the pinned names and types, and ResultsBroken for a record of
+        another class.
+        """
+        typed = cls.__new__(cls)
+        typed.__dict__.update(rows.__dict__, _record_class=record, _fields=fields, _order=None)
+        if fields is not None:
+            typed._order = _order_of_columns(rows)
+        elif other := next((item for item in rows if not isinstance(item, record)), None):
+            raise ResultsBroken(rows.pin, f"expected {record.__name__}, got {type(other).__name__}")
+        return typed
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[Record]:
+        return super().__iter__()
+
+    def __reversed__(self) -> Iterator[Record]:
+        return super().__reversed__()
+
+    def _record(self, raw: Any) -> Any:  # noqa: ANN401 - see the class
+        if self._fields is None:
+            return super()._record(raw)
+        values = self._converted(raw)
+        if self._order is not None:
+            values = [values[index] for index in self._order]
+        return self._record_class(**dict(zip(self._fields, values, strict=True)))
+
+
+def _order_of_columns(rows: Rows) -> tuple[int, ...] | None:
+    """The indexes of the pinned columns in the rows; None if they are the same.
+
+    Columns are found by name, and by position where names repeat. Raises ColumnsBroken.
+    """
+    pinned = rows.pin.columns or ()
+    names = tuple([column.name for column in pinned])
+    reads: ReadingStyle = "name" if len({*names}) == len(names) else "position"
+    received = tuple(zip(rows.columns, rows.types, strict=True))
+    mistakes = column_mistakes(pinned, received, reads, None, bool(rows.is_from_table))
+    if mistakes:
+        raise ColumnsBroken(rows.pin, mistakes, received)
+    if rows.columns == names:
+        return None
+    return tuple([rows.columns.index(name) if reads == "name" else at for at, name in enumerate(names)])
 
 
 def _unpickled(kind: type[Rows], state: dict[str, Any]) -> Rows:

@@ -21,6 +21,7 @@ from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
+from endpoints_gitops.model.target import GenerationTarget, default_out
 from endpoints_gitops.workspace.files import is_other_repository, leads_out, read_regular_file, shown, work_tree
 from endpoints_gitops.workspace.policy import PolicyTables
 
@@ -62,7 +63,7 @@ class Configuration:
     of the consumers' registry, if the file sets one; `evidence_paths` are the paths and globs that have to agree for
     evidence of another tree to count; `overrides` are the non-empty `ENDPOINTS_GITOPS_…` variables, by their names
     without that prefix. `deprecation` says how many days matter for a sunset. `workspace.policy` makes a policy of
-    `policy`; `document` has the lines.
+    `policy`; `targets` are those of `generate`, by name; `document` has the lines.
     """
 
     path: Path | None
@@ -75,6 +76,7 @@ class Configuration:
     overrides: Mapping[str, str] = field(default_factory=dict)
     deprecation: DeprecationPolicy = DEFAULT_POLICY
     policy: PolicyTables | None = None
+    targets: tuple[GenerationTarget, ...] = ()
     document: Document | None = field(default=None, compare=False, repr=False)
 
     def is_environment_chosen(self, name: str | None) -> bool:
@@ -94,6 +96,7 @@ _TABLE: Final = "endpoints-gitops"
 _CODE: Final = "configuration.invalid"
 _MOST_DAYS: Final = 3650
 _SOURCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|dotenv:[^\0\n]+:[A-Za-z_][A-Za-z0-9_.]*|posthog-cli")
+_LANGUAGE: Final = re.compile(r"[a-z][a-z0-9+#-]*")
 _A_KEY: Final = re.compile(r"ph[a-z]_")
 
 
@@ -231,6 +234,23 @@ class _DeprecationTable:
     idle_days: Annotated[int, between(1, _MOST_DAYS)] = DEFAULT_POLICY.idle_days
 
 
+type _Folder = Annotated[_Item, Check(_evidence_path_mistake)]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _TargetTable:
+    """A client that `generate` writes: exactly one of `native`, `stub` and `generator` says how."""
+
+    lang: Annotated[str, satisfies(_LANGUAGE.fullmatch, "the name of a language, such as python")]
+    native: bool = False
+    stub: bool = False
+    generator: _Text | None = None
+    version: _Text | None = None
+    out: _Folder | None = None
+    environment: str | None = None
+    per_endpoint: bool = False
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class _ConfigurationTable(_CommonTable, PolicyTables):
     default_environment: str | None = None
@@ -240,6 +260,7 @@ class _ConfigurationTable(_CommonTable, PolicyTables):
     environments: Mapping[Annotated[str, Check(_environment_name_mistake)], _EnvironmentTable] = field(
         default_factory=dict
     )
+    generate: Mapping[str, _TargetTable] = field(default_factory=dict)
 
 
 def read_table(table: ConfigurationFile) -> Configuration:
@@ -248,6 +269,7 @@ def read_table(table: ConfigurationFile) -> Configuration:
     parsed = document.part(_ConfigurationTable, document.value, ())
     _note_unknown_default(document)
     _note_exact_versions(document)
+    targets = _targets(document, parsed)
     document.raise_mistakes()
     assert parsed is not None, "there are no mistakes"
     folder = table.path.parent
@@ -270,6 +292,7 @@ def read_table(table: ConfigurationFile) -> Configuration:
             idle_days=parsed.deprecation.idle_days,
         ),
         policy=parsed,
+        targets=targets,
         document=document,
         evidence_paths=parsed.evidence_paths or (),
     )
@@ -322,6 +345,41 @@ def _note_exact_versions(document: Document) -> None:
                 "versions of an endpoint differ between projects"
             )
             document.add(("uses", name), message)
+
+
+def _targets(document: Document, parsed: _ConfigurationTable | None) -> tuple[GenerationTarget, ...]:
+    """The targets of `generate`, by name. Mistakes between their keys are added to the document."""
+    targets: dict[tuple[str, str], GenerationTarget] = {}
+    for name, table in sorted(parsed.generate.items() if parsed else ()):
+        location = ("generate", name)
+        ways = [way for way, is_chosen in (("native", table.native), ("stub", table.stub)) if is_chosen]
+        ways += [table.generator] if table.generator else []
+        if len(ways) != 1:
+            document.add(location, f"{name} must have exactly one of native = true, stub = true and generator")
+            continue
+        if table.version is not None and not table.generator:
+            document.add((*location, "version"), "version is that of a generator, and this target has none")
+        environments = parsed.environments if parsed else {}
+        if table.environment is not None and environments and table.environment not in environments:
+            from endpoints_gitops.model.suggestions import did_you_mean
+
+            near = did_you_mean(table.environment, environments)
+            document.add((*location, "environment"), f"there is no environment {quoted(table.environment)}{near}")
+        line, _ = document.position(location)
+        target = GenerationTarget(
+            name=name,
+            lang=table.lang,
+            generator=ways[0],
+            version=table.version,
+            out=(table.out or default_out(table.lang)).rstrip("/"),
+            environment=table.environment,
+            per_endpoint=table.per_endpoint,
+            where=f"{document.path}:{line}",
+        )
+        other = targets.setdefault((target.label, target.out), target)
+        if other is not target:
+            document.add(location, f"{other.name} and {name} write the same files in {target.out}")
+    return tuple(targets.values())
 
 
 def _tables(value: object, key: str) -> dict[str, Any]:

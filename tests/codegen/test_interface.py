@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,6 +100,44 @@ def test_required_parameters_come_first() -> None:
     assert [parameter.variable for parameter in interface.parameters] == ["month", "days", "plan"]
     assert interface.requires_variables
     assert interface.parameters[2].default == "pro"
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_default", "default", "nullable", "takes_lists"),
+    [
+        ("HogQLQuery", False, None, False, False),
+        ("HogQLQuery", True, "pro", False, False),
+        ("HogQLQuery", True, None, True, False),
+        ("HogQLQuery", True, ["pro"], False, True),
+        ("TrendsQuery", False, None, False, True),
+    ],
+)
+def test_what_a_variable_accepts(kind: str, has_default: bool, default: Any, nullable: bool, takes_lists: bool) -> None:
+    variable = PinnedVariable(name="plan", type="String", required=False, has_default=has_default, default=default)
+
+    (parameter,) = interface_of(pin(kind, variables=(variable,))).parameters
+
+    assert (parameter.type, parameter.takes_lists) == (ValueType(ValueKind.STRING, nullable=nullable), takes_lists)
+
+
+@pytest.mark.parametrize(
+    ("query", "view"),
+    [
+        ({"kind": "FunnelsQuery"}, "steps"),
+        ({"kind": "FunnelsQuery", "funnelsFilter": {"funnelVizType": "trends"}}, "trends"),
+        ({"kind": "TrendsQuery"}, None),
+    ],
+)
+def test_the_view_of_a_funnel_is_in_its_query(query: dict[str, Any], view: str | None) -> None:
+    assert interface_of(replace(pin(), query=query)).funnel_view == view
+
+
+def test_interfaces_are_alike_if_code_for_one_is_right_for_the_other() -> None:
+    columns = (PinnedColumn(name="n", type="integer", nullable=False),)
+    mine = interface_of(pin(columns=columns))
+
+    assert mine.is_like(interface_of(replace(pin(columns=columns), version=7, environment="staging")))
+    assert not mine.is_like(interface_of(pin(columns=(replace(columns[0], nullable=True),))))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ TOOLS = Path(sysconfig.get_path("scripts"))
 
 def test_every_public_name_is_there():
     found = {name: getattr(library, name) for name in library.__all__}
-    assert all(found[name].__name__ == name for name in found if name != "__version__")
+    assert all(found[name].__name__ == name for name in found.keys() - {"__version__", "UNSET"})
+    assert library.UNSET is library.Unset.UNSET
     assert set(library.__all__) <= set(dir(library))
     reference = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
     assert [name for name in found if f"`{name}" not in reference and name != "__version__"] == []

@@ -395,6 +395,39 @@ MISTAKES = [
     ("[environments.p]\nkey = ''", "endpoints.toml:2:1: key must not be empty"),
     ("[environments.p]\ndir = ''", "endpoints.toml:2:1: dir must not be empty"),
     ("[uses.a]\ncolumns = ['']", "endpoints.toml:2:1: columns.0 must not be empty"),
+    ("[generate.a]\nnative = true", "endpoints.toml:1:1: missing key 'lang'"),
+    (
+        "[generate.a]\nlang = 'Python 3'\nnative = true",
+        "endpoints.toml:2:1: 'Python 3' is not the name of a language, such as python",
+    ),
+    (
+        "[generate.a]\nlang = 'python'",
+        "endpoints.toml:1:1: a must have exactly one of native = true, stub = true and generator",
+    ),
+    (
+        "[generate.a]\nlang = 'go'\nnative = true\ngenerator = 'x'",
+        "endpoints.toml:1:1: a must have exactly one of native = true, stub = true and generator",
+    ),
+    (
+        "[generate.a]\nlang = 'go'\nnative = true\nversion = '1'",
+        "endpoints.toml:4:1: version is that of a generator, and this target has none",
+    ),
+    (
+        "[generate.a]\nlang = 'go'\nnative = true\nout = '../x'",
+        "endpoints.toml:4:1: out: '../x' must be below the folder of this file, with / between its parts",
+    ),
+    (
+        "[environments.p]\n[generate.a]\nlang = 'go'\nnative = true\nenvironment = 'q'",
+        "endpoints.toml:5:1: there is no environment 'q'",
+    ),
+    (
+        "[generate.a]\nlang = 'go'\nnative = true\n[generate.b]\nlang = 'go'\nnative = true\nout = 'clients/go/'",
+        "endpoints.toml:4:1: a and b write the same files in clients/go",
+    ),
+    (
+        "[generate.a]\nlang = 'go'\nnativ = true\nnative = true",
+        "endpoints.toml:3:1: unknown key 'nativ'; did you mean 'native'?",
+    ),
 ]
 
 

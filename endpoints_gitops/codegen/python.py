@@ -1,0 +1,377 @@
+"""The native client for Python: a module with a class of rows and a function for each pin, over this library."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from endpoints_gitops.codegen.interface import (
+    EndpointInterface,
+    Parameter,
+    ValueKind,
+    ValueType,
+    identifiers,
+    pascal_case,
+    snake_case,
+)
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
+
+_MODULE: Final = "endpoints_client"
+_RECORDS: Final[Mapping[str, str]] = {
+    "TrendsQuery": "TrendSeries",
+    "LifecycleQuery": "LifecycleSeries",
+    "RetentionQuery": "RetentionCohort",
+    "PathsQuery": "PathLink",
+    "StickinessQuery": "StickinessSeries",
+}
+_FUNNELS: Final[Mapping[str | None, str]] = {
+    "steps": "FunnelStep",
+    "time_to_convert": "FunnelTimes",
+    "trends": "FunnelTrend",
+}
+_PLAIN: Final[Mapping[ValueKind, str]] = {
+    ValueKind.INTEGER: "int",
+    ValueKind.FLOAT: "float",
+    ValueKind.DECIMAL: "Decimal",
+    ValueKind.STRING: "str",
+    ValueKind.BOOLEAN: "bool",
+    ValueKind.DATE: "_dt.date",
+    ValueKind.DATETIME: "_dt.datetime",
+}
+_IMPORTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "collections.abc": ("Sequence",),
+    "dataclasses": ("dataclass",),
+    "decimal": ("Decimal",),
+    "typing": ("Any", "ClassVar"),
+    "endpoints_gitops": (
+        "UNSET",
+        *sorted((*_RECORDS.values(), *_FUNNELS.values(), "Row", "TypedCall", "TypedEndpoint", "Unset")),
+    ),
+}
+_RESERVED: Final = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *sum(_IMPORTS.values(), ())))
+_FIELD_TYPES: Final = frozenset(("Any", "ClassVar", "Decimal", "bool", "dict", "float", "int", "list", "str", "None"))
+"""The names in annotations of fields: a field of the same name would hide them."""
+
+
+def files(interfaces: Sequence[EndpointInterface], target: GenerationTarget) -> tuple[GeneratedFile, ...]:
+    """One module, or a package with a module for each endpoint."""
+    modules = _python_endpoints(interfaces)
+    if not target.per_endpoint:
+        return (_file(f"{_MODULE}.py", _module(modules), interfaces),)
+    package = _file(f"{_MODULE}/__init__.py", _package(modules), ())
+    return (
+        package,
+        *(
+            _file(f"{_MODULE}/{endpoint.function}.py", _module([endpoint]), [endpoint.interface])
+            for endpoint in modules
+        ),
+    )
+
+
+def _file(path: str, text: str, interfaces: Sequence[EndpointInterface]) -> GeneratedFile:
+    pins = tuple(pin for interface in interfaces for pin in (interface.pin, *interface.twins))
+    return GeneratedFile(path=path, text=text, pins=pins)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonEndpoint:
+    """An endpoint with its names in Python: of the function, of the class of its rows, and of fields and parameters.
+
+    `row` is None without known columns. `fields` are in the order of the columns.
+    """
+
+    interface: EndpointInterface
+    function: str
+    row: str | None
+    fields: tuple[str, ...]
+    parameters: Mapping[str, str]
+
+    @property
+    def record(self) -> str:
+        """The type of a record of an answer."""
+        if self.row is not None:
+            return self.row
+        if not self.interface.is_insight:
+            return "Row"
+        if self.interface.pin.kind == "FunnelsQuery":
+            return _FUNNELS.get(self.interface.funnel_view) or " | ".join(sorted(_FUNNELS.values()))
+        return _RECORDS.get(self.interface.pin.kind, "Any")
+
+    @property
+    def record_class(self) -> str:
+        """The class of each record, for a check at run time."""
+        return self.record if self.record.isidentifier() and self.record != "Any" else "object"
+
+
+def _python_endpoints(interfaces: Sequence[EndpointInterface]) -> list[PythonEndpoint]:
+    names = [interface.pin.name for interface in interfaces]
+    functions = identifiers(names, lambda name: _free(snake_case(name), _RESERVED), _RESERVED)
+    rows = identifiers(names, lambda name: _free(pascal_case(name), _RESERVED), _RESERVED)
+    return [
+        PythonEndpoint(
+            interface=interface,
+            function=functions[interface.pin.name],
+            row=None if interface.fields is None else rows[interface.pin.name],
+            fields=_field_names([field.column for field in interface.fields or ()]),
+            parameters=identifiers(
+                [parameter.variable for parameter in interface.parameters], lambda name: _member(name, frozenset())
+            ),
+        )
+        for interface in interfaces
+    ]
+
+
+def _field_names(columns: Sequence[str]) -> tuple[str, ...]:
+    """A name for each column; columns of the same name get different ones."""
+    taken: set[str] = set()
+    names = []
+    for column in columns:
+        base = candidate = _member(column, _FIELD_TYPES)
+        number = 2
+        while candidate in taken or (number > 2 and candidate in columns):
+            candidate, number = f"{base}_{number}", number + 1
+        taken.add(candidate)
+        names.append(candidate)
+    return tuple(names)
+
+
+def _member(name: str, reserved: frozenset[str]) -> str:
+    """The name of a field or parameter: the name itself if Python can have it, without underscores in front."""
+    is_usable = name.isidentifier() and unicodedata.normalize("NFKC", name) == name and not name.startswith("_")
+    return _free(name if is_usable else snake_case(name), reserved)
+
+
+def _free(name: str, reserved: frozenset[str]) -> str:
+    is_taken = keyword.iskeyword(name) or name in reserved or name == "self"
+    return f"{name}_" if is_taken else name
+
+
+@dataclass(slots=True)
+class _Source:
+    """Lines of a module, and the names that they need."""
+
+    lines: list[str] = field(default_factory=list)
+    needed: set[str] = field(default_factory=set)
+
+    def annotation(self, kind: ValueType) -> str:
+        """The type of a value that the client returns."""
+        text = self._bare(kind)
+        return f"{text} | None" if kind.nullable and text != "Any" else text
+
+    def _bare(self, kind: ValueType) -> str:
+        if kind.kind in _PLAIN:
+            return self.name(_PLAIN[kind.kind])
+        if kind.kind is ValueKind.ARRAY:
+            return f"list[{self.annotation(kind.items[0])}]"
+        if kind.kind is ValueKind.TUPLE:  # JSON has no tuples
+            return f"list[{self._union(map(self.annotation, kind.items))}]"
+        if kind.kind is ValueKind.MAP:
+            return f"dict[{self._bare(kind.items[0])}, {self.annotation(kind.items[1])}]"
+        return self.name("Any")
+
+    @staticmethod
+    def _union(texts: Iterable[str]) -> str:
+        parts = dict.fromkeys(part for text in texts for part in _union_parts(text))
+        if "Any" in parts:
+            return "Any"
+        return " | ".join([*(part for part in parts if part != "None"), *(["None"] if "None" in parts else [])])
+
+    def argument(self, parameter: Parameter) -> str:
+        """The type of a value that the client takes."""
+        kind = parameter.type.kind
+        if kind is ValueKind.ARRAY:
+            return self._optional(f"{self.name('Sequence')}[str]", parameter)
+        if kind is ValueKind.FLOAT:
+            text = f"float | {self.name('Decimal')}"
+        elif kind in (ValueKind.DATE, ValueKind.DATETIME):
+            text = f"{self.name('_dt.date')} | str"
+        else:
+            text = _PLAIN.get(kind, "object")
+        if parameter.takes_lists and text != "object":
+            text = f"{text} | {self.name('Sequence')}[{text}]"
+        return self._optional(text, parameter)
+
+    @staticmethod
+    def _optional(text: str, parameter: Parameter) -> str:
+        return f"{text} | None" if parameter.type.nullable and text != "object" else text
+
+    def name(self, name: str) -> str:
+        """A name that has to be imported, except those of Python."""
+        self.needed.add(name)
+        return name
+
+    def imports(self) -> Iterator[str]:
+        if any(name.startswith("_dt.") for name in self.needed):
+            yield "import datetime as _dt"
+        for module, names in _IMPORTS.items():
+            used = [name for name in names if name in self.needed]
+            if used and module == "endpoints_gitops":
+                yield from ("", f"from {module} import (", *(f"    {name}," for name in used), ")")
+            elif used:
+                yield f"from {module} import {', '.join(used)}"
+
+
+def _union_parts(text: str) -> list[str]:
+    """The members of a union, whose own items may have unions in brackets."""
+    parts, depth, start = [], 0, 0
+    for index, character in enumerate(text):
+        depth += (character == "[") - (character == "]")
+        if character == "|" and depth == 0:
+            parts.append(text[start:index].strip())
+            start = index + 1
+    return [*parts, text[start:].strip()]
+
+
+def _module(endpoints: Sequence[PythonEndpoint]) -> str:
+    source = _Source()
+    for endpoint in endpoints:
+        _write_endpoint(source, endpoint)
+    example = next(iter(endpoints), None)
+    call = "NAME(…)" if example is None else f"{example.function}({'…' if example.interface.parameters else ''})"
+    names = sorted(name for endpoint in endpoints for name in (endpoint.function, endpoint.row) if name)
+    return "\n".join(
+        [
+            "# fmt: off",
+            "# ruff: noqa",
+            '"""Typed calls of the versions that endpoints.lock pins.',
+            "",
+            "    from endpoints_gitops import Endpoints",
+            "",
+            "    endpoints = Endpoints.from_lock()",
+            f"    for row in endpoints.run({call}):",
+            "        print(row)",
+            '"""',
+            "",
+            "from __future__ import annotations",
+            "",
+            *source.imports(),
+            "",
+            *_all(names),
+            *source.lines,
+            "",
+        ]
+    )
+
+
+def _package(endpoints: Sequence[PythonEndpoint]) -> str:
+    """The module that makes the names of all others importable from one place."""
+    names = {endpoint.function: sorted(filter(None, (endpoint.function, endpoint.row))) for endpoint in endpoints}
+    return "\n".join(
+        [
+            "# fmt: off",
+            "# ruff: noqa",
+            '"""Typed calls of the versions that endpoints.lock pins."""',
+            "",
+            *(f"from .{module} import {', '.join(exported)}" for module, exported in names.items()),
+            "",
+            *_all(sorted(name for exported in names.values() for name in exported)),
+            "",
+        ]
+    )
+
+
+def _all(names: Sequence[str]) -> list[str]:
+    return ["__all__ = [", *(f"    {_literal(name)}," for name in names), "]"] if names else ["__all__: list[str] = []"]
+
+
+def _write_endpoint(source: _Source, endpoint: PythonEndpoint) -> None:
+    interface, lines = endpoint.interface, source.lines
+    pin = interface.pin
+    if endpoint.row is not None:
+        _write_row(source, endpoint)
+        holder = f"{endpoint.row}.__endpoint__"
+        lines += ["", "", f"{holder} = {source.name('TypedEndpoint')}("]
+    else:
+        holder = f"_{endpoint.function.upper()}"
+        for name in (endpoint.record, *_union_parts(endpoint.record)):
+            source.name(name)
+        lines += ["", "", f"{holder}: {source.name('TypedEndpoint')}[{endpoint.record}] = TypedEndpoint("]
+    lines += [f"    {_literal(pin.name)},", f"    record={endpoint.record_class},"]
+    if interface.fields is not None:
+        lines += ["    fields=(", *(f"        {_literal(name)}," for name in endpoint.fields), "    ),"]
+    lines.append("    pins={")
+    for known in sorted((pin, *interface.twins), key=lambda known: known.environment):
+        lines.append(f'        {_literal(known.environment)}: ({known.version}, "{known.contract_hash}"),')
+    lines += ["    },", "    module=__name__,", ")"]
+    _write_function(source, endpoint, holder)
+
+
+def _write_row(source: _Source, endpoint: PythonEndpoint) -> None:
+    interface, lines = endpoint.interface, source.lines
+    source.needed |= {"dataclass", "ClassVar"}
+    lines += [
+        "",
+        "",
+        "@dataclass(frozen=True, slots=True, kw_only=True)",
+        f"class {endpoint.row}:",
+        f'    """A row of {interface.pin.label}."""',
+        "",
+        f"    __endpoint__: ClassVar[TypedEndpoint[{endpoint.row}]]",
+    ]
+    for name, column in zip(endpoint.fields, interface.fields or (), strict=True):
+        comment = "" if name == column.column else f"  # column {_literal(column.column)}"
+        lines.append(f"    {name}: {source.annotation(column.type)}{comment}")
+
+
+def _write_function(source: _Source, endpoint: PythonEndpoint, holder: str) -> None:
+    interface, lines = endpoint.interface, source.lines
+    pin = interface.pin
+    result = f"{source.name('TypedCall')}[{endpoint.record}]"
+    names = endpoint.parameters
+    if interface.parameters:
+        lines += ["", "", f"def {endpoint.function}(", "    *,"]
+        for parameter in interface.parameters:
+            lines.append(f"    {_signature(source, names[parameter.variable], parameter)}")
+        lines.append(f") -> {result}:")
+    else:
+        lines += ["", "", f"def {endpoint.function}() -> {result}:"]
+    lines += _docstring(endpoint)
+    if not interface.parameters:
+        lines.append(f"    return {holder}.call({{}})")
+        return
+    lines += [f"    return {holder}.call(", "        {"]
+    lines += [
+        f"            {_literal(parameter.variable)}: {names[parameter.variable]},"
+        for parameter in interface.parameters
+    ]
+    lines += ["        }", "    )"]
+    assert pin.variables, "parameters come from them"
+
+
+def _signature(source: _Source, name: str, parameter: Parameter) -> str:
+    kind = source.argument(parameter)
+    if parameter.required:
+        return f"{name}: {kind},"
+    return f"{name}: {kind} | {source.name('Unset')} = {source.name('UNSET')},"
+
+
+def _docstring(endpoint: PythonEndpoint) -> list[str]:
+    pin = endpoint.interface.pin
+    lines = [f"Call {pin.label}."]
+    defaults = [
+        f"{endpoint.parameters[parameter.variable]}: {_python_value(parameter.default)}"
+        for parameter in endpoint.interface.parameters
+        if parameter.has_default and not parameter.required
+    ]
+    if defaults:
+        lines += ["", "Defaults of the query:", *(f"    {text}" for text in defaults)]
+    if pin.deprecation is not None:
+        lines += ["", f"Deprecated: the sunset is {pin.deprecation.sunset}."]
+    escaped = [line.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') for line in lines]
+    if len(escaped) == 1:
+        return [f'    """{escaped[0]}"""']
+    return [f'    """{escaped[0]}', *(f"    {line}".rstrip() for line in escaped[1:]), '    """']
+
+
+def _python_value(value: Json) -> str:
+    return _literal(value) if isinstance(value, str) else repr(value)
+
+
+def _literal(text: str) -> str:
+    """A text as a literal, in double quotes if possible. Characters that cannot be seen are escaped."""
+    return f'"{repr(chr(39) + text)[2:-1]}"' if '"' not in text else repr(text)

@@ -1,0 +1,203 @@
+"""Generated clients: what their files must contain, how those on disk differ, and writing them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from endpoints_gitops.codegen import generated_files
+from endpoints_gitops.codegen.header import header_of, read_header, text_with_header
+from endpoints_gitops.codegen.interface import EndpointInterface, interface_of
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.pin import Lock
+from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
+from endpoints_gitops.operations.generators import files_of_generator
+from endpoints_gitops.workspace.files import inside, read_regular_file, rewrite_file, shown
+
+_SKIPPED: Final = ("__pycache__", "node_modules")
+
+
+class FileState(StrEnum):
+    """How a file on disk differs from what `generate` writes."""
+
+    CURRENT = "current"
+    MISSING = "missing"
+    STALE = "stale"
+    LEFT_OVER = "left over"
+    """Generated for this target, which no longer has such a file."""
+    FOREIGN = "not generated"
+    """There is a file that was not generated: it has no header of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileStatus:
+    """A file of a target. `text` is what it must contain, None if it must not exist; `reasons` say why it differs."""
+
+    target: GenerationTarget
+    path: Path
+    state: FileState
+    reasons: tuple[str, ...] = ()
+    text: str | None = None
+    pins: tuple[str, ...] = ()
+
+
+def compare_target(
+    target: GenerationTarget, environment: str, lock: Lock, folder: Path, others: Sequence[Path] = ()
+) -> tuple[FileStatus, ...]:
+    """Compare the files of a target in `folder` with what the pins of the environment give, ordered by path.
+
+    Files of the target that are no longer needed are looked for in `folder`, but not below the folders of `others`.
+    Raises UsageError if a file cannot be read, or the target is not known.
+    """
+    interfaces = interfaces_of(lock, environment)
+    files = generated_files(interfaces, target) if target.is_internal else files_of_generator(interfaces, target)
+    if files is None:
+        message = f"there is no {target.generator} client for {target.lang}"
+        raise UsageError(message, where=target.where, fix="--generator NAME", code="generate.lang")
+    statuses = [_status(target, folder, file) for file in files]
+    expected = {status.path for status in statuses}
+    suffixes = {Path(file.path).suffix for file in files}
+    for path in _candidates(folder, suffixes, others):
+        if path not in expected and (header := read_header(_start(path))) and header.label == target.label:
+            reasons = tuple(f"{pin.label} is no longer part of it" for pin in header.pins)
+            statuses.append(FileStatus(target=target, path=path, state=FileState.LEFT_OVER, reasons=reasons))
+    return tuple(sorted(statuses, key=lambda status: status.path))
+
+
+def interfaces_of(lock: Lock, environment: str) -> tuple[EndpointInterface, ...]:
+    """The interfaces of the pins of an environment, each with its twins in other environments."""
+    mine = {pin.name: interface_of(pin) for pin in lock.of(environment)}
+    twins: dict[str, list[EndpointInterface]] = {name: [] for name in mine}
+    for pin in lock.pins:
+        if pin.environment != environment and pin.name in mine:
+            twins[pin.name].append(interface_of(pin))
+    return tuple(
+        replace(interface, twins=tuple(twin.pin for twin in twins[name] if interface.is_like(twin)))
+        for name, interface in mine.items()
+    )
+
+
+def write_files(statuses: Sequence[FileStatus], root: Path, folder: Path) -> None:
+    """Write and remove what differs; nothing outside of `root`. Folders below `folder` that become empty are removed.
+
+    Raises UsageError if a file cannot be written.
+    """
+    for status in statuses:
+        if status.text is not None and status.state is not FileState.CURRENT:
+            rewrite_file(status.path, status.text.encode(), folder=root)
+        elif status.state is FileState.LEFT_OVER:
+            inside(root, status.path)
+            _remove(status.path, folder)
+
+
+def refuse_shared_paths(statuses: Sequence[FileStatus]) -> None:
+    """Raise UsageError if two targets write the same file."""
+    targets: dict[Path, GenerationTarget] = {}
+    for status in statuses:
+        if status.text is None:
+            continue
+        other = targets.setdefault(status.path, status.target)
+        if other is not status.target:
+            message = f"{other.name} and {status.target.name} both write {shown(status.path)}"
+            fix = "give one of them another `out`"
+            raise UsageError(message, where=status.target.where, fix=fix, code="generate.shared")
+
+
+def _status(target: GenerationTarget, folder: Path, file: GeneratedFile) -> FileStatus:
+    path = folder / file.path
+    text = text_with_header(file, target)
+    status = FileStatus(
+        target=target,
+        path=path,
+        state=FileState.CURRENT,
+        text=text,
+        pins=tuple(sorted({pin.label for pin in file.pins})),
+    )
+    try:
+        content = read_regular_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return replace(status, state=FileState.MISSING, reasons=("the file does not exist",))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    before = content.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+    if before == text:
+        return status
+    header = read_header(before)
+    if header is None:
+        return replace(status, state=FileState.FOREIGN, reasons=("the file was not generated",))
+    reasons = header.differences(header_of(file, target)) or ("its text differs from what `generate` writes now",)
+    return replace(status, state=FileState.STALE, reasons=reasons)
+
+
+def _candidates(folder: Path, suffixes: set[str], others: Sequence[Path]) -> Iterator[Path]:
+    """The files below a folder that can be generated, without following links. Raises UsageError."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise _unreadable(folder, error)
+
+    skipped = {os.path.abspath(other) for other in others if other != folder}  # noqa: PTH100 - compared with os.walk
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in _SKIPPED
+            and os.path.abspath(os.path.join(parent, name)) not in skipped  # noqa: PTH100, PTH118 - likewise
+        )
+        yield from (Path(parent, name) for name in sorted(names) if os.path.splitext(name)[1] in suffixes)  # noqa: PTH122 - for every file of a folder
+
+
+def _start(path: Path) -> str:
+    """The text of a file, or nothing for one that does not begin as a header does."""
+    try:
+        begin = read_regular_file(path, largest=80)
+        if b"Code generated by endpoints-gitops" not in begin:
+            return ""
+        return read_regular_file(path).decode("utf-8-sig", "replace")
+    except FileNotFoundError:  # a link to nothing, or removed meanwhile
+        return ""
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot be read: {error.strerror or error}", where=shown(path), code="generate.unreadable")
+
+
+def _remove(path: Path, top: Path) -> None:
+    try:
+        path.unlink()
+        for folder in path.parents:
+            if folder == top or any(folder.iterdir()):
+                break
+            folder.rmdir()
+    except OSError as error:
+        message = f"cannot remove {shown(path)}: {error.strerror or error}"
+        raise UsageError(message, code="files.unwritable") from error
+
+
+def environment_of(target: GenerationTarget, lock: Lock, configured: Mapping[str, object], default: str | None) -> str:
+    """The environment whose pins a target uses: its own, else the default, else the only one in the lock.
+
+    Raises UsageError for one that is neither configured nor locked, and for several without a choice.
+    """
+    locked = sorted({pin.environment for pin in lock.pins})
+    chosen = target.environment or default
+    if chosen is None and len(locked) > 1:
+        message = f"the lock has pins of several environments: {', '.join(locked)}"
+        raise UsageError(message, where=target.where, fix=f"--env {locked[0]}", code="configuration.environment")
+    if chosen is None:
+        chosen = next(iter(locked), None) or next(iter(sorted(configured)), None)
+    if chosen is None:
+        raise UsageError("the lock has no pins", where=target.where, fix="endpoints-gitops lock", code="lock.missing")
+    if chosen not in locked and chosen not in configured:
+        from endpoints_gitops.model.suggestions import did_you_mean
+
+        message = f"the lock has no pins of environment {chosen!r}{did_you_mean(chosen, locked)}"
+        raise UsageError(message, where=target.where, code="configuration.environment")
+    return chosen
