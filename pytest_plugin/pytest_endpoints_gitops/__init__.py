@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pytest_endpoints_gitops.cases import EndpointCase
     from pytest_endpoints_gitops.config import EndpointsConfig
     from pytest_endpoints_gitops.server import EndpointsServer
+    from pytest_endpoints_gitops.strategies import endpoint_rows, endpoint_variables
 
-__all__ = ["EndpointsConfig"]
+__all__ = ["EndpointsConfig", "endpoint_rows", "endpoint_variables"]
 
 _RENAMED = {
     "BudgetSpent": "RateLimited",
@@ -160,11 +161,27 @@ def _caller(request: pytest.FixtureRequest, config: EndpointsConfig) -> TestCall
     return TestCaller(app, log_of(request.node), mark_of(request.node))
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - EndpointsConfig and the failures, imported when they are used
+def _strategy(name: str) -> Any:  # noqa: ANN401 - a function
+    try:
+        from pytest_endpoints_gitops import strategies
+    except ModuleNotFoundError as error:
+        if error.name != "hypothesis":
+            raise
+        from endpoints_gitops.advice import Advice, OtherCommand
+        from endpoints_gitops.errors import UsageError
+
+        fix = Advice(OtherCommand("pip", "install", "pytest-endpoints-gitops[hypothesis]"))
+        raise UsageError(f"{name} needs hypothesis", fix=fix, code="usage.extra") from None
+    return getattr(strategies, name)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a suite imports, loaded when it is used
     if name == "EndpointsConfig":
         from pytest_endpoints_gitops.config import EndpointsConfig
 
         return EndpointsConfig
+    if name in ("endpoint_rows", "endpoint_variables"):
+        return _strategy(name)
     if name[:1].isupper():
         from pytest_endpoints_gitops import failures
 

@@ -150,6 +150,13 @@ def read_settings(config: pytest.Config) -> PluginSettings:
     return PluginSettings(**settings, prune=bool(config.getoption("endpoints_option_prune")))
 
 
+def only_lock(path: str, environment: str = "") -> PluginSettings:
+    """The default settings with this lock, for what runs outside of a test."""
+    settings = {option.name: Setting(option.default, _DEFAULT_SOURCE) for option in OPTIONS}
+    settings |= {"lock": Setting(path, "found"), "environment": Setting(environment, _DEFAULT_SOURCE)}
+    return PluginSettings(**settings, prune=False)
+
+
 def refuse_writing_in_ci(settings: PluginSettings, env: Mapping[str, str]) -> None:
     """Raise pytest.UsageError where recordings would be written on a machine whose checkout is thrown away."""
     if settings.mode.value in _WRITING and env.get("CI", "").strip().lower() not in {"", "0", "false"}:
@@ -203,15 +210,18 @@ def _near(option: Option, setting: Setting) -> str:
 
 
 def _lock(config: pytest.Config, setting: Setting) -> Setting:
-    """The nearest lock from the rootdir upward, whichever folder pytest was started in; not above the checkout.
-
-    Outside a git work tree, only the rootdir is searched, as for the configuration.
-    """
+    """The nearest lock from the rootdir upward, whichever folder pytest was started in."""
     if setting.value:
         return setting
-    folders = (config.rootpath, *config.rootpath.parents)
+    path = nearest_lock(config.rootpath)
+    return setting if path is None else Setting(str(path), "found")
+
+
+def nearest_lock(start: Path) -> Path | None:
+    """The nearest lock from a folder upward; not above the checkout.
+
+    Outside a git work tree, only the folder itself is searched, as for the configuration.
+    """
+    folders = (start, *start.parents)
     top = next((index for index, folder in enumerate(folders) if (folder / ".git").exists()), 0)
-    for folder in folders[: top + 1]:
-        if (folder / _LOCK).exists():
-            return Setting(str(folder / _LOCK), "found")
-    return setting
+    return next((folder / _LOCK for folder in folders[: top + 1] if (folder / _LOCK).exists()), None)

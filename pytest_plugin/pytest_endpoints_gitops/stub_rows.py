@@ -73,7 +73,7 @@ def stub_answer(pin: Pin, rows: object) -> RunAnswer:
         if mistakes:
             raise RowsMistaken(mistakes, f"row {number}: {_shown(original)}")
         sent.append(encoded)
-    types = [(column.name, _written(column, [row[index] for row in sent])) for index, column in enumerate(pin.columns)]
+    types = [_typed(column, [row[index] for row in sent]) for index, column in enumerate(pin.columns)]
     return run_of(pin, tuple(column.name for column in pin.columns), types, sent)
 
 
@@ -212,8 +212,7 @@ def _decimal(value: object) -> Json:
     if not number.is_finite():
         raise _Unfit(f"is {value}, which is no decimal")
     text = format(number, "f")
-    if sum(character.isdigit() for character in text.lstrip("-0.")) > DECIMAL_DIGITS or _scale(text) > DECIMAL_DIGITS:
-        raise _Unfit(f"is a decimal of more than {DECIMAL_DIGITS} digits, which ClickHouse does not have")
+    _decimal_type([text])
     return text
 
 
@@ -303,6 +302,14 @@ def _unfit(promised: str, value: object) -> _Unfit:
     return _Unfit(f"is {promised} in the lock, and {_shown(value)} in the stub")
 
 
+def _typed(column: PinnedColumn, values: Sequence[Json]) -> tuple[str, str]:
+    """A column and its ClickHouse type. Raises RowsMistaken where no type has all of the values."""
+    try:
+        return column.name, _written(column, values)
+    except _Unfit as error:
+        raise RowsMistaken([f'column "{column.name}" {error}'], _shown(values)) from None
+
+
 def _written(column: PinnedColumn, values: Sequence[Json]) -> str:
     """The ClickHouse type of a column with these values: the narrowest that has them all."""
     present = [value for value in values if value is not None]
@@ -323,9 +330,13 @@ def _full(kind: str) -> str:
 
 def _plain(word: str, values: Sequence[Any]) -> str:
     if word == "integer":
-        return next(written for written in _INTEGERS if all(_holds(written, value) for value in values))
+        fitting = (written for written in _INTEGERS if all(_holds(written, value) for value in values))
+        written = next(fitting, None)
+        if written is None:
+            raise _Unfit("has negative integers and some above Int256: no type of ClickHouse holds both")
+        return written
     if word == "decimal":
-        return f"Decimal({DECIMAL_DIGITS}, {max(map(_scale, values), default=2)})"
+        return _decimal_type(values)
     if word == "date":
         is_short = all("1970-01-01" <= value <= _LAST_SHORT_DAY.isoformat() for value in values)
         return "Date" if is_short else "Date32"
@@ -335,6 +346,16 @@ def _plain(word: str, values: Sequence[Any]) -> str:
         is_object = any(isinstance(value, dict) for value in values)
         return "Map(String, Dynamic)" if is_object else "Tuple"
     return _TYPES.get(word, "Dynamic")
+
+
+def _decimal_type(values: Sequence[str]) -> str:
+    scale = max(map(_scale, values), default=2)
+    whole = max((len(value.lstrip("-0").partition(".")[0]) for value in values), default=0)
+    if whole + scale > DECIMAL_DIGITS:
+        raise _Unfit(
+            f"has decimals of {whole} digits before and {scale} after the point: ClickHouse has {DECIMAL_DIGITS}"
+        )
+    return f"Decimal({DECIMAL_DIGITS}, {scale})"
 
 
 _TYPES: Final = {"string": "String", "float": "Float64", "boolean": "Bool", "array": "Array(Dynamic)"}

@@ -287,7 +287,14 @@ MISTAKES = [
     ([{**GOOD, "mrr": "much"}], "column \"mrr\" is a decimal in the lock, and 'much' in the stub"),
     ([{**GOOD, "mrr": True}], 'column "mrr" is a decimal in the lock, and True in the stub'),
     ([{**GOOD, "mrr": "NaN"}], 'column "mrr" is NaN, which is no decimal'),
-    ([{**GOOD, "mrr": "1" * 77}], 'column "mrr" is a decimal of more than 76 digits, which ClickHouse does not have'),
+    (
+        [{**GOOD, "mrr": "1" * 77}],
+        'column "mrr" has decimals of 77 digits before and 0 after the point: ClickHouse has 76',
+    ),
+    (
+        [{**GOOD, "mrr": "1" * 70}, {**GOOD, "mrr": "0." + "1" * 7}],
+        'column "mrr" has decimals of 70 digits before and 7 after the point: ClickHouse has 76',
+    ),
     ([{**GOOD, "tags": None}], 'column "tags" is null, which an array never is'),
     ([{**GOOD, "tags": "x"}], "column \"tags\" is a list in the lock, and 'x' in the stub"),
     ([{**GOOD, "tags": [1]}], 'column "tags" is a string in the lock, and 1 in the stub'),
@@ -298,6 +305,27 @@ MISTAKES = [
     (GOOD, "rows is a list of rows"),
     ("pro", "rows is a list of rows"),
 ]
+
+
+def test_integers_that_no_type_holds(app_once):
+    app = app_once
+    app.locks(typed(PinnedColumn(name="n", type="integer"), variables=()))
+    app.suite(
+        HEAD
+        + """
+def test_each(endpoints):
+    for n in (-(2**255), 2**256 - 1):
+        endpoints.stub("revenue", rows=[[n]])
+        assert endpoints("revenue").column("n") == [n]
+    with pytest.raises(StubInvalid, match="more than 256 bits"):
+        endpoints.stub("revenue", rows=[[2**256]])
+
+def test_both(endpoints):
+    with pytest.raises(StubInvalid, match="no type of ClickHouse holds both"):
+        endpoints.stub("revenue", rows=[[-1], [2**256 - 1]])
+"""
+    )
+    app.pytest().assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(("rows", "problem"), MISTAKES, ids=[problem[:40] for _, problem in MISTAKES])
