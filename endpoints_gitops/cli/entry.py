@@ -13,7 +13,10 @@ _OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
 there.
 """
 
-
+_UNUSED: Final = ("httpx._main", "trio")
+"""What httpx and httpcore import where it is installed, and do without where it is not: httpx's own command, which
+imports rich, and an event loop that no command runs.
+"""
 _INTERRUPTED: Final = 130
 
 
@@ -39,7 +42,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return run(words)
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed distribution
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command, which imports rich
+    for unused in _UNUSED:
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None: importing it raises ModuleNotFoundError
     code = run(words)
     gc.freeze()  # the interpreter's last collection goes over all that the system takes back anyway
     return code
