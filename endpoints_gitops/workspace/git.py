@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from endpoints_gitops.errors import CouldNotFindOut, UsageError
+from endpoints_gitops.errors import CouldNotFindOut
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.files import read_regular_file, shown, work_tree
 
@@ -120,17 +120,22 @@ def repository(folder: Path) -> Repository | None:
     top = work_tree(folder)
     if top is None:
         return None
+    questions = ("rev-parse", "--show-toplevel", "--is-shallow-repository")
     try:
-        answer = _run(top, ("rev-parse", "--show-toplevel", "--is-shallow-repository"))
+        answer = _run(top, (*questions, "HEAD^{commit}"))
+        has_commit = answer.returncode == 0
+        if not has_commit:
+            answer = _run(top, questions)
     except FileNotFoundError:
         return None
     if answer.returncode != 0:
         raise _unreadable(top, printable(os.fsdecode(answer.stderr).strip()))
-    reported_top, shallow = os.fsdecode(answer.stdout).splitlines()[-2:]
+    lines = os.fsdecode(answer.stdout).splitlines()
+    head = lines.pop() if has_commit else None
+    reported_top, shallow = lines[-2:]
     if Path(reported_top).resolve() != top:
         message = f"the work tree of this repository is {printable(reported_top)}, because of its core.worktree"
         raise GitFailed(message, where=shown(top), fix="git config --unset core.worktree")
-    head = resolved(top, "HEAD")
     return Repository(top=top, head=head, is_shallow=shallow == "true") if head else None
 
 
@@ -228,14 +233,11 @@ def default_branch(repo: Repository) -> str | None:
 
 def dirty(repo: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
     """The files below a folder that differ from a commit (default: HEAD): edited, new or deleted."""
-    return _differing(repo, commit or repo.head, folder)
+    return _differing(repo, folder, commit or repo.head, "--cached", "--others")
 
 
-def content_at(repo: Repository, ref: str, path: Path) -> bytes | None:
-    """The content of a file at a commit; None if it did not exist. Raises UsageError for a ref without a commit."""
-    commit = resolved(repo.top, ref)
-    if commit is None:
-        raise UsageError(f"there is no commit {printable(ref)!r}", code="git.no-commit")
+def content_at(repo: Repository, commit: str, path: Path) -> bytes | None:
+    """The content of a file at a commit, whose full id is given; None if it did not exist."""
     listed = git(repo.top, "ls-tree", "-z", "--full-tree", commit, "--", repo.inside(path))
     if not listed:
         return None
@@ -249,10 +251,7 @@ def tracked_changes(repo: Repository, folder: Path, commit: str | None = None) -
     programs, are not run. A file that git is told to overlook (`update-index --assume-unchanged`, `--skip-worktree`)
     counts as changed if its content differs.
     """
-    commit, pathspec = commit or repo.head, repo.inside(folder.resolve())
-    options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
-    names = {*_names(git(repo.top, "diff", *options, commit, "--", pathspec, settings=_without_filters(repo)))}
-    return frozenset(repo.top / name for name in names | _overlooked_changes(repo, commit, pathspec))
+    return _differing(repo, folder, commit or repo.head, "--cached")
 
 
 def fetch_commit(into: Path, address: str, ref: str, *, seconds: float) -> Repository:
@@ -425,17 +424,20 @@ def _without_filters(repo: Repository) -> dict[str, str]:
     return settings | {f"filter.{name}.required": "false" for name in filters}
 
 
-def _differing(repo: Repository, commit: str, folder: Path) -> frozenset[Path]:
-    changed = tracked_changes(repo, folder, commit)
+def _differing(repo: Repository, folder: Path, commit: str, *listed: str) -> frozenset[Path]:
+    """The tracked files below a folder that differ from a commit; with "--others" listed, the untracked ones too."""
     pathspec = repo.inside(folder.resolve())
-    untracked = git(repo.top, "ls-files", "-z", "--others", "--full-name", "--", pathspec)
-    return changed | {repo.top / name for name in _names(untracked)}
-
-
-def _overlooked_changes(repo: Repository, commit: str, pathspec: str) -> set[str]:
-    """The files on disk that git is told not to look at, and whose content differs from the commit's."""
-    tagged = _names(git(repo.top, "ls-files", "-z", "-v", "--full-name", "--", pathspec))
+    options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
+    changed = git(repo.top, "diff", *options, commit, "--", pathspec, settings=_without_filters(repo))
+    tagged = [*_names(git(repo.top, "ls-files", "-z", "-v", *listed, "--full-name", "--", pathspec))]
     overlooked = [entry[2:] for entry in tagged if entry[0].islower() or entry[0] == "S"]
+    untracked = [entry[2:] for entry in tagged if entry[0] == "?"]
+    names = {*_names(changed), *_changed_among(repo, commit, overlooked), *untracked}
+    return frozenset(repo.top / name for name in names)
+
+
+def _changed_among(repo: Repository, commit: str, overlooked: Sequence[str]) -> set[str]:
+    """Those of the files that git is told not to look at which are on disk with another content than the commit's."""
     on_disk = [name for name in overlooked if os.path.lexists(repo.top / name)]
     if not on_disk:
         return set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -65,6 +66,13 @@ class TestChanges:
         ran = review(env={"ENDPOINTS_TEST_KEY": ""})
         assert (ran.code, ran.json["items"], review.asked) == (0, [], [])
         assert "Safe: this branch changes no endpoint\n" in cli("review", "--against", "main").out
+
+    def test_it_runs_few_git_processes(self, review, checkout, monkeypatch, tmp_path):
+        checkout.commit({"one.yaml": yaml("one", APPENDED)})
+        monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+        assert review().code == 0
+        commands = re.findall(r"trace: built-in: git (\S+)", (tmp_path / "trace").read_text())
+        assert len(commands) <= 13, commands
 
     def test_a_breaking_and_a_harmless_change(self, review, checkout):
         checkout.commit({"one.yaml": yaml("one", RENAMED), "two.yaml": yaml("two", APPENDED)})

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.workspace.git import content_at, repository
+from endpoints_gitops.workspace.git import GitFailed, content_at, repository, resolved
 from endpoints_gitops.workspace.history import PastState, history, names_ever_defined
 
 
@@ -328,7 +327,8 @@ def test_content_at_a_commit(checkout):
     checkout.git("tag", "before")
     checkout.commit({"x.yaml": "new"})
     found = repository(checkout.folder)
-    assert content_at(found, "before", checkout.folder / "x.yaml") == b"old"
-    assert content_at(found, "before", checkout.folder / "y.yaml") is None
-    with pytest.raises(UsageError, match="there is no commit 'gone'"):
-        content_at(found, "gone", checkout.folder / "x.yaml")
+    before = resolved(found.top, "before")
+    assert content_at(found, before, checkout.folder / "x.yaml") == b"old"
+    assert content_at(found, before, checkout.folder / "y.yaml") is None
+    with pytest.raises(GitFailed, match="git ls-tree failed: fatal: not a tree object"):
+        content_at(found, "0" * len(before), checkout.folder / "x.yaml")
