@@ -267,7 +267,8 @@ def _variable(variable: PinnedVariable) -> str:
 def _column(column: PinnedColumn) -> str:
     nullable = {} if column.nullable is None else {"nullable": column.nullable}
     full = {} if column.full is None else {"full": column.full}
-    return _inline({"name": column.name, "type": column.type, **nullable, **full})
+    varies = {"varies": True} if column.varies else {}
+    return _inline({"name": column.name, "type": column.type, **nullable, **full, **varies})
 
 
 def _example(example: PinnedExample) -> str:

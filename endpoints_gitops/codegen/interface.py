@@ -53,8 +53,8 @@ class ValueType:
 class RowField:
     """One column of a row.
 
-    The server describes a query with a text for each variable, so a column that is computed from a variable of another
-    type is wrongly a string (docs/server.md#answers). A client must refuse a value that does not have its type.
+    The type is ANY if it depends on the value of a variable. A client should refuse a value of another type, because a
+    project can change the type of a property.
     """
 
     column: str
@@ -212,9 +212,8 @@ def _parameter(pin: Pin, variable: PinnedVariable) -> Parameter:
 
 
 def _field(column: PinnedColumn) -> RowField:
-    return RowField(
-        column=column.name, type=value_type(column.full or column.type, nullable=column.nullable is not False)
-    )
+    written = "unknown" if column.varies else column.full or column.type
+    return RowField(column=column.name, type=value_type(written, nullable=column.nullable is not False))
 
 
 _ANY_NULLABLE: Final = ValueType(ValueKind.ANY, nullable=True)

@@ -162,12 +162,15 @@ def _is_recreated(endpoint_created_at: datetime | None, version: int, version_cr
 def _by_name(
     pinned: Sequence[PinnedColumn], received: tuple[tuple[str, str], ...], *, is_from_table: bool
 ) -> Iterator[ColumnMistake]:
-    types = dict(reversed(received))
+    """Columns of the same name are compared in their order."""
+    types: dict[str, list[str]] = {}
+    for name, written in reversed(received):
+        types.setdefault(name, []).append(written)
     for column in pinned:
-        if column.name not in types:
+        if not types.get(column.name):
             yield _missing_column(column, [name for name, _ in received])
         else:
-            yield from _type_mistakes(column, types[column.name], is_from_table=is_from_table)
+            yield from _type_mistakes(column, types[column.name].pop(), is_from_table=is_from_table)
 
 
 def _by_position(

@@ -13,7 +13,7 @@ from endpoints_gitops.consumer.insights import records
 from endpoints_gitops.consumer.values import Reader, holds_containers, nullable, own, reader
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.model.pin import Pin, ReadingStyle
+from endpoints_gitops.model.pin import Pin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -363,20 +363,22 @@ class TypedRows[Record](Rows):
 
 
 def _order_of_columns(rows: Rows) -> tuple[int, ...] | None:
-    """The indexes of the pinned columns in the rows; None if they are the same.
+    """The indexes of the pinned columns in the rows; None if they are the same. Columns of the same name keep their
+    order.
 
-    Columns are found by name, and by position where names repeat. Raises ColumnsBroken.
+    Raises ColumnsBroken.
     """
-    pinned = rows.pin.columns or ()
-    names = tuple([column.name for column in pinned])
-    reads: ReadingStyle = "name" if len({*names}) == len(names) else "position"
+    pinned = tuple([replace(column, type="unknown") if column.varies else column for column in rows.pin.columns or ()])
     received = tuple(zip(rows.columns, rows.types, strict=True))
-    mistakes = column_mistakes(pinned, received, reads, None, bool(rows.is_from_table))
+    mistakes = column_mistakes(pinned, received, "name", None, bool(rows.is_from_table))
     if mistakes:
         raise ColumnsBroken(rows.pin, mistakes, received)
-    if rows.columns == names:
+    if rows.columns == tuple([column.name for column in pinned]):
         return None
-    return tuple([rows.columns.index(name) if reads == "name" else at for at, name in enumerate(names)])
+    indexes: dict[str, list[int]] = {}
+    for index, name in reversed([*enumerate(rows.columns)]):
+        indexes.setdefault(name, []).append(index)
+    return tuple([indexes[column.name].pop() for column in pinned])
 
 
 def _unpickled(kind: type[Rows], state: dict[str, Any]) -> Rows:

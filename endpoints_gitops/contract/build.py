@@ -144,7 +144,9 @@ def columns_of_answer(columns: Iterable[str], types: Iterable[tuple[str, str]]) 
 
 
 def _pinned_column(column: PinnedColumn) -> ContractColumn:
-    return ContractColumn(name=column.name, type=column.type, nullable=column.nullable, full=column.full)
+    return ContractColumn(
+        name=column.name, type=column.type, nullable=column.nullable, full=column.full, varies=column.varies
+    )
 
 
 def _answer_column(name: str, clickhouse: str) -> ContractColumn:
@@ -204,6 +206,7 @@ def _column(column: OutputColumn) -> ContractColumn:
         expression=column.expression,
         full=column.full,
         why=column.why,
+        varies=_may_vary(column),
     )
 
 
@@ -255,6 +258,11 @@ def _completed(columns: tuple[ContractColumn, ...], inferred: Output) -> tuple[C
     return tuple(_completed_column(*pair) for pair in zip(columns, inferred.columns, strict=True))
 
 
+def _may_vary(inferred: OutputColumn) -> bool:
+    """Whether the type can be that of a variable, which the analysis takes for a text, as the server does."""
+    return inferred.type == "string" and inferred.nullable is None and not inferred.known
+
+
 def _completed_column(column: ContractColumn, inferred: OutputColumn) -> ContractColumn:
     if column.name != inferred.name:
         return column
@@ -264,6 +272,7 @@ def _completed_column(column: ContractColumn, inferred: OutputColumn) -> Contrac
         expression=inferred.expression,
         nullable=inferred.nullable if is_same and column.nullable is None else column.nullable,
         full=inferred.full if is_same and column.full is None else column.full,
+        varies=column.varies or _may_vary(inferred),
     )
 
 

@@ -67,7 +67,8 @@ class ContractColumn:
     """A column of an answer. `type` is the server's name; `nullable` is None if unknown; `why` explains an unknown.
 
     `expression` is the HogQL that computes it; `clickhouse` is ClickHouse's own type, from an answer. `full` is the
-    type of an array, tuple or map including its item types (`Array(Nullable(integer))`), where known.
+    type of an array, tuple or map including its item types (`Array(Nullable(integer))`), where known. `varies`: the
+    type can depend on the value of a variable, if the query has one.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ContractColumn:
     clickhouse: str | None = None
     full: str | None = None
     why: str | None = None
+    varies: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

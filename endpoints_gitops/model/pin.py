@@ -36,12 +36,14 @@ class PinnedVariable:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedColumn:
     """A column. `nullable` is None if unknown: the server's list of columns does not have it. `full` is the type of an
-    array, tuple or map including its item types (`Array(Nullable(integer))`), if known."""
+    array, tuple or map including its item types (`Array(Nullable(integer))`), if known. `varies`: the type depends on
+    the value of a variable, so `type` is that for a text (docs/server.md#answers)."""
 
     name: str
     type: str
     nullable: bool | None = None
     full: str | None = None
+    varies: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,8 @@ class Pin:
         for column in facts["columns"] or ():
             if column["full"] is None:  # as in locks of releases without full types
                 del column["full"]
+            if not column["varies"]:  # likewise
+                del column["varies"]
         del facts["deprecation"]  # locks of releases without notices have the same hash
         if self.deprecation is not None:
             facts["deprecation"] = self.deprecation.as_json()

@@ -88,6 +88,13 @@ def test_the_item_types_of_a_column_are_preferred_to_its_bare_type() -> None:
     assert fields[0].type == ValueType(ValueKind.ARRAY, items=(TEXT,))
 
 
+def test_a_column_whose_type_depends_on_a_variable_can_have_any_value() -> None:
+    fields = interface_of(pin(columns=(PinnedColumn(name="n", type="string", varies=True),))).fields
+
+    assert fields is not None
+    assert fields[0].type == ANYTHING
+
+
 def test_required_parameters_come_first() -> None:
     variables = (
         PinnedVariable(name="plan", type="String", required=False, has_default=True, default="pro"),

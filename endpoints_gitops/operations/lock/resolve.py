@@ -202,7 +202,13 @@ def pin_of(
         columns=None
         if columns is None
         else tuple(
-            PinnedColumn(name=column.name, type=column.type, nullable=column.nullable, full=column.full)
+            PinnedColumn(
+                name=column.name,
+                type=column.type,
+                nullable=column.nullable,
+                full=column.full,
+                varies=column.varies and bool(contract.variables),
+            )
             for column in columns
         ),
         materialized=contract.serving.materialized is True,
