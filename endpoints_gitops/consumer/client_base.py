@@ -162,10 +162,13 @@ class PinnedClient[Transport]:
         redirection = REDIRECTIONS[-1]
         with self._lock:
             if self._redirected is None or self._redirected[0] is not redirection:
-                self._redirected = (redirection, self._redirect(redirection))
+                self._redirected = (redirection, self.redirected_to(redirection))
             return self._redirected[1]
 
-    def _redirect(self, to: Redirection) -> Self:
+    def redirected_to(self, to: Redirection) -> Self:
+        """A client of the same pins and settings that calls another server: for tests. It has its own cache, and issues
+        no DeprecationWarning.
+        """
         from endpoints_gitops.model.secret import Secret
 
         locked = replace(
@@ -173,6 +176,7 @@ class PinnedClient[Transport]:
             settings=replace(self._locked.settings, host=to.host, project_id=to.project_id),
             key=Secret(to.key),
             host_in_code=to.host,
+            is_redirected=True,
         )
         cache = None if self._cache is None else replace(self._cache)
         return type(self)(

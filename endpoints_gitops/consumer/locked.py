@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
     """The pins of one environment, with its settings. `key` and `host_in_code` are passed by the app and take
-    precedence over the settings.
+    precedence over the settings. `is_redirected`: tests call another server with them.
     """
 
     path: Path
@@ -32,6 +32,7 @@ class Locked:
     uses: Mapping[str, Use]
     key: Secret | None = None
     host_in_code: str | None = None
+    is_redirected: bool = False
 
     def connection(self, max_wait: float, read_timeout: float) -> Connection:
         """The connection to the server. Raises CredentialsError if there is no key or it must not be sent to the host,

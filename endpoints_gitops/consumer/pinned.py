@@ -94,7 +94,7 @@ def prepare(
         raise locked.missing(name)
     if typed is not None:
         typed.check(pin)
-    if pin.deprecation is not None and not REDIRECTIONS:
+    if pin.deprecation is not None and not (REDIRECTIONS or locked.is_redirected):
         _warn_deprecated(pin, pin.deprecation)
     if variables:
         twice = sorted(variables.keys() & values.keys())
@@ -103,7 +103,7 @@ def prepare(
         values = {**variables, **values}
     call = Call(pin=pin, values=check_variables(pin, values), limit=limit, offset=offset, refresh=refresh, typed=typed)
     if limit is not None or offset is not None or refresh is not None:
-        mistake = _mistake(call)
+        mistake = option_mistake(call)
         if mistake is not None:
             raise UsageError(f"{pin.label}: {mistake}", code="call.option")
     return call
@@ -258,7 +258,8 @@ def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:
         ) from None
 
 
-def _mistake(call: Call) -> str | None:
+def option_mistake(call: Call) -> str | None:
+    """Why the options of a call are wrong, or not for this version; None if they are right."""
     limit, offset, refresh, is_rows = call.limit, call.offset, call.refresh, call.pin.kind == HOGQL
     if limit is not None and not is_whole(limit, 1):
         return "_limit must be an integer of at least 1"

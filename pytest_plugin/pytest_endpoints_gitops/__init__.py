@@ -14,10 +14,12 @@ import pytest
 from pytest_endpoints_gitops.names import DESCRIPTION, FIXTURES, MARKER
 
 if TYPE_CHECKING:
+    from endpoints_gitops import AsyncEndpoints, Endpoints
     from endpoints_gitops.model.pin import Lock
-    from pytest_endpoints_gitops.caller import AsyncEndpointCaller, EndpointCaller, TestCaller
+    from pytest_endpoints_gitops.caller import TestCaller
     from pytest_endpoints_gitops.cases import EndpointCase
     from pytest_endpoints_gitops.config import EndpointsConfig
+    from pytest_endpoints_gitops.endpoint_caller import AsyncEndpointCaller, EndpointCaller
     from pytest_endpoints_gitops.server import EndpointsServer
     from pytest_endpoints_gitops.strategies import endpoint_rows, endpoint_variables
 
@@ -108,7 +110,7 @@ def endpoints_lock(pytestconfig: pytest.Config) -> Lock:
 @pytest.fixture
 def endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig) -> EndpointCaller:
     """Calls what the lock pins: `endpoints("revenue_by_plan", month="2026-07")` gives rows."""
-    from pytest_endpoints_gitops.caller import EndpointCaller
+    from pytest_endpoints_gitops.endpoint_caller import EndpointCaller
 
     return EndpointCaller(_caller(request, endpoints_config))
 
@@ -116,7 +118,7 @@ def endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig)
 @pytest.fixture
 def async_endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig) -> AsyncEndpointCaller:
     """The same, awaited, under asyncio, anyio or trio."""
-    from pytest_endpoints_gitops.caller import AsyncEndpointCaller
+    from pytest_endpoints_gitops.endpoint_caller import AsyncEndpointCaller
 
     return AsyncEndpointCaller(_caller(request, endpoints_config))
 
@@ -149,6 +151,31 @@ def endpoints_env(
 
     with pointed_at(endpoints_server, suite_of(pytestconfig), endpoints_config) as variables:
         yield variables
+
+
+@pytest.fixture
+def endpoints_client(
+    pytestconfig: pytest.Config, endpoints_server: EndpointsServer, endpoints_config: EndpointsConfig
+) -> Iterator[Endpoints]:
+    """The library's own `Endpoints`, for an app that takes its client as an argument; answered as `endpoints` is."""
+    from endpoints_gitops import Endpoints
+    from pytest_endpoints_gitops.server_fixture import client_of
+    from pytest_endpoints_gitops.suite import suite_of
+
+    with client_of(Endpoints, endpoints_server, suite_of(pytestconfig), endpoints_config) as client:
+        yield client
+
+
+@pytest.fixture
+def async_endpoints_client(
+    pytestconfig: pytest.Config, endpoints_server: EndpointsServer, endpoints_config: EndpointsConfig
+) -> AsyncEndpoints:
+    """The library's own `AsyncEndpoints`, under asyncio, anyio or trio; each event loop closes its connections."""
+    from endpoints_gitops import AsyncEndpoints
+    from pytest_endpoints_gitops.server_fixture import client_of
+    from pytest_endpoints_gitops.suite import suite_of
+
+    return client_of(AsyncEndpoints, endpoints_server, suite_of(pytestconfig), endpoints_config)
 
 
 def _caller(request: pytest.FixtureRequest, config: EndpointsConfig) -> TestCaller:

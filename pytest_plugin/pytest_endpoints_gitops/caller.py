@@ -1,14 +1,10 @@
-"""The fixtures `endpoints` and `async_endpoints`, and the one way to request an answer: they, a case, and the app's own
-client over HTTP all use a TestCaller.
-"""
+"""The one way to request an answer: the fixtures, a case, and the app's own client over HTTP all use a TestCaller."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.consumer.errors import ResultsBroken
 from endpoints_gitops.model.printable import one_line
@@ -16,13 +12,12 @@ from endpoints_gitops.model.suggestions import did_you_mean
 from pytest_endpoints_gitops.call_log import STUBBED, LoggedCall, noting
 from pytest_endpoints_gitops.calls import ALL_ROWS, Page, PinnedCall, SourceAnswer
 from pytest_endpoints_gitops.contract import refreshing
-from pytest_endpoints_gitops.failures import ColumnUnknown, ContractViolated, EndpointRef, NotPinned
+from pytest_endpoints_gitops.failures import ColumnUnknown, ContractViolated, EndpointRef
 from pytest_endpoints_gitops.fakes import real_files
 from pytest_endpoints_gitops.rows import ColumnReads, TestedRows
 from pytest_endpoints_gitops.stubbing import EndpointStub, add_stub, stubbed_answer, take_stub
 
 if TYPE_CHECKING:
-    from endpoints_gitops.model.pin import Pin
     from pytest_endpoints_gitops.call_log import TestLog
     from pytest_endpoints_gitops.marks import Mark
     from pytest_endpoints_gitops.sources import AnswerSource
@@ -109,14 +104,14 @@ class TestCaller:
             logged.is_answered = True
             return answer
 
-    def rows(self, prepared: PreparedCall, answer: SourceAnswer) -> TestedRows:
-        """Rows that note what is read of them. Raises ContractViolated for results of an insight that do not have the
-        shape of its kind.
+    def rows(self, prepared: PreparedCall, answer: SourceAnswer, results: Sequence[Any] | None = None) -> TestedRows:
+        """Rows that note what is read of them; only `results` of the answer if they are given. Raises ContractViolated
+        for results of an insight that do not have the shape of its kind.
         """
         call = prepared.call
         reads = ColumnReads(prepared.logged, self.log, lambda name: self._unknown_column(call, answer, name))
         try:
-            return TestedRows.of_answer(call.pin, answer.run, reads)
+            return TestedRows.of_answer(call.pin, answer.run, reads, results)
         except ResultsBroken as error:
             with real_files():
                 defined = ("defined", self.app.environment.location(call.pin))
@@ -138,7 +133,7 @@ class TestCaller:
         status: int | None,
         retry_after: int | None,
     ) -> EndpointStub:
-        """Add a stub to this test; see `EndpointCaller.stub`."""
+        """Add a stub to this test; the fixtures say what it does."""
         return add_stub(
             self.app.environment,
             self.app.enforcer,
@@ -173,160 +168,3 @@ class TestCaller:
             defined,
             command=("endpoints-gitops", *command),
         )
-
-
-class _PinnedCaller:
-    """What both fixtures have in common."""
-
-    def __init__(self, caller: TestCaller) -> None:
-        self._caller = caller
-
-    @property
-    def pins(self) -> Mapping[str, Pin]:
-        """The pins of the environment, by name."""
-        return self._caller.app.environment.pins
-
-    def version(self, name: str) -> int:
-        """The pinned version that is called. Raises NotPinned."""
-        return self._caller.app.environment.pin(name).version
-
-    def stub(
-        self,
-        what: str | type,
-        /,
-        *,
-        rows: Rows | None = None,
-        status: int | None = None,
-        retry_after: int | None = None,
-        variables: Variables = None,
-        optional: bool = False,
-    ) -> EndpointStub:
-        """Answer calls of an endpoint with rows by hand, or with an error, until the test ends.
-
-            endpoints.stub("revenue_by_plan", rows=[{"plan": "pro", "customers": 3, "mrr": 90.0}])
-            endpoints.stub("revenue_by_plan", status=429, retry_after=1).then(rows=[])
-
-        It holds for this test alone, in every mode, also for what the app calls through `endpoints_server`. Rows are
-        checked against the pin: dictionaries, records with a field for each column, or values in column order; for an
-        insight its `results`. `then` adds the answer to the next call, and the last one is given again. `variables`:
-        only for calls with these values. Of several stubs that fit a call, the last one answers. A stub that no call
-        asks for fails the test at its end, unless it is `optional`.
-
-        Raises StubInvalid for rows that the pinned version cannot return, NotPinned, VariableUndeclared,
-        VariableMistyped, and ValueError for arguments that are no answer.
-        """
-        caller = self._caller
-        with noting(caller.log), real_files():
-            name = what if isinstance(what, str) else endpoint_of(what, self.pins)
-            return caller.stub(
-                name, variables=variables, optional=optional, rows=rows, status=status, retry_after=retry_after
-            )
-
-
-class EndpointCaller(_PinnedCaller):
-    """Calls what the lock pins: `endpoints("revenue_by_plan", month="2026-07")`.
-
-    `variables` takes those whose names are not Python identifiers, or clash. `_limit` and `_offset` request a page
-    (HogQL only), which belongs to the call: it has a recording of its own. With a class (pydantic's model or a
-    dataclass) in place of the name, the rows are of that class. Raises a Failure.
-    """
-
-    @overload
-    def __call__(
-        self,
-        what: str,
-        /,
-        *,
-        variables: Variables = None,
-        _limit: int | None = None,
-        _offset: int | None = None,
-        **values: object,
-    ) -> TestedRows: ...
-    @overload
-    def __call__[Row](
-        self,
-        what: type[Row],
-        /,
-        *,
-        variables: Variables = None,
-        _limit: int | None = None,
-        _offset: int | None = None,
-        **values: object,
-    ) -> list[Row]: ...
-    def __call__(
-        self,
-        what: str | type,
-        /,
-        *,
-        variables: Variables = None,
-        _limit: int | None = None,
-        _offset: int | None = None,
-        **values: object,
-    ) -> Any:
-        caller = self._caller
-        with noting(caller.log):
-            name = what if isinstance(what, str) else endpoint_of(what, self.pins)
-            prepared = caller.prepare(name, {**(variables or {}), **values}, (_limit, _offset))
-            rows = caller.rows(prepared, caller.answer(prepared))
-            return rows if isinstance(what, str) else records(what, rows)
-
-
-class AsyncEndpointCaller(_PinnedCaller):
-    """As EndpointCaller, awaited, in whichever event loop the test runs: an answer that takes time is awaited in a
-    thread.
-    """
-
-    async def __call__(
-        self,
-        what: str | type,
-        /,
-        *,
-        variables: Variables = None,
-        _limit: int | None = None,
-        _offset: int | None = None,
-        **values: object,
-    ) -> Any:  # noqa: ANN401 - as EndpointCaller
-        caller = self._caller
-        with noting(caller.log):
-            name = what if isinstance(what, str) else endpoint_of(what, self.pins)
-            prepared = caller.prepare(name, {**(variables or {}), **values}, (_limit, _offset))
-            if caller.is_immediate(prepared):
-                answer = caller.answer(prepared)
-            else:
-                from anyio import to_thread
-
-                answer = await to_thread.run_sync(caller.answer, prepared)
-            rows = caller.rows(prepared, answer)
-            return rows if isinstance(what, str) else records(what, rows)
-
-
-def endpoint_of(kind: type, pins: Mapping[str, Pin]) -> str:
-    """The endpoint of a class of rows: its `__endpoint__`, else its name in snake case. Raises NotPinned."""
-    named = getattr(kind, "__endpoint__", None)
-    if isinstance(named, str):
-        return named
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__).lower()
-    name = next((name for name in pins if name.lower().replace("-", "_") == words), None)
-    if name is None:
-        raise NotPinned(
-            EndpointRef(kind.__name__),
-            "no pinned endpoint has a name like that",
-            ("expected", f'a pin of {words}, or __endpoint__ = "NAME" in the class'),
-            ("received", ", ".join(pin.label for pin in pins.values()) or "no pins at all"),
-            advice="add the endpoint to `uses`",
-            command=("endpoints-gitops", "lock"),
-        )
-    return name
-
-
-def records(kind: type, rows: TestedRows) -> list[Any]:
-    """The rows as instances of the caller's class: a pydantic model, a dataclass, or one that takes all columns."""
-    return [_record(kind, row) for row in rows.as_dicts()]
-
-
-def _record(kind: type, row: dict[str, Any]) -> Any:  # noqa: ANN401 - of the caller's class
-    if hasattr(kind, "model_validate"):
-        return kind.model_validate(row)
-    if dataclasses.is_dataclass(kind):
-        return kind(**{field.name: row[field.name] for field in dataclasses.fields(kind)})
-    return kind(**row)

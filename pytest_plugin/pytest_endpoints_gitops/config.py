@@ -17,13 +17,15 @@ class EndpointsConfig:
     `environment`: whose pins are called; None leaves it to option and configuration. `redact`: by name, a constant or a
     function of the value. It covers columns, keys inside of values, and variables wherever they are written down, and
     is applied before an answer is stored and before a test sees it. `variables`: defaults for the calls of versions
-    that declare them. `tables`: for mode `local`, a file for each table (see `serve --data`), or none for the sample
-    product.
+    that declare them. `client`: arguments of `Endpoints.from_lock` for the clients that the fixtures give, such as
+    `{"max_wait": 2, "cache": 30}`. `tables`: for mode `local`, a file for each table (see `serve --data`), or none for
+    the sample product.
     """
 
     environment: str | None = None
     redact: Redaction = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    client: Mapping[str, Any] = field(default_factory=dict)
     tables: tuple[Path, ...] = ()
 
 

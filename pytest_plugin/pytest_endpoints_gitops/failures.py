@@ -5,6 +5,7 @@
     ├── NotPinned                the lock does not pin this endpoint
     ├── VariableUndeclared, VariableMistyped, VariableMissing
     ├── NoRecording, StaleRecording, ExpiredRecording, DamagedRecording, UnsafeRecording
+    ├── GeneratedStale           generated code is of another pin
     ├── ContractViolated         the answer is not what the lock promises
     │   └── ColumnUnknown        the test reads a column that the answer does not have
     ├── InactiveVersion, InactiveEndpoint, RecreatedEndpoint
@@ -131,6 +132,10 @@ class NotPinned(Failure):
     """The lock does not pin this endpoint in this environment (P101)."""
 
 
+class GeneratedStale(Failure):
+    """The call is one of generated code, which was generated for another pin than the lock has."""
+
+
 class VariableUndeclared(Failure):
     """The call sends a variable that the pinned version does not take."""
 
@@ -229,7 +234,7 @@ class RowsDiffer(Failure):
 KINDS: Final[dict[str, type[Failure]]] = {
     kind.__name__: kind
     for kind in (
-        *(NotSetUp, NotPinned, VariableUndeclared, VariableMistyped, VariableMissing),
+        *(NotSetUp, NotPinned, GeneratedStale, VariableUndeclared, VariableMistyped, VariableMissing),
         *(NoRecording, StaleRecording, ExpiredRecording, DamagedRecording, UnsafeRecording),
         *(ContractViolated, ColumnUnknown, InactiveVersion, InactiveEndpoint, RecreatedEndpoint),
         *(RateLimited, CeilingReached, RowsCut, NetworkUsed, RehearsalUnmet, StubInvalid, StubUnmet),

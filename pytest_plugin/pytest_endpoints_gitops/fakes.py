@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ALWAYS: Final = (
     "encodings.utf_8_sig",
     "endpoints_gitops.consumer.insights",
-    "pytest_endpoints_gitops.caller",
+    "pytest_endpoints_gitops.endpoint_caller",
     "pytest_endpoints_gitops.project",
     "pytest_endpoints_gitops.recordings",
     "pytest_endpoints_gitops.sources",
@@ -51,7 +51,7 @@ _FOR_CALLS: Final = (
     "filelock",
     "pytest_endpoints_gitops.run_folder",
 )
-_SERVERS: Final = frozenset({"endpoints_server", "endpoints_env"})
+_SERVERS: Final = frozenset({"endpoints_server", "endpoints_env", "endpoints_client", "async_endpoints_client"})
 
 
 def prepare(settings: PluginSettings, read_project: Callable[[], None], items: Iterable[pytest.Item]) -> None:

@@ -9,7 +9,16 @@ KEY: Final = "phx_made_up_for_tests"
 """The key of `endpoints_server`. It has the shape of a real one because apps may check that, and is never sent."""
 
 FIXTURES: Final = frozenset(
-    {"endpoints", "async_endpoints", "endpoint_case", "endpoints_server", "endpoints_env", "endpoints_lock"}
+    {
+        "endpoints",
+        "async_endpoints",
+        "endpoints_client",
+        "async_endpoints_client",
+        "endpoint_case",
+        "endpoints_server",
+        "endpoints_env",
+        "endpoints_lock",
+    }
 )
 DESCRIPTION: Final = (
     "endpoints(*names, mode=None, canary=None, unordered=None, tolerance=None): which endpoints a test is about, and "

@@ -96,9 +96,12 @@ class TestedRows(Rows):
     _reads: ColumnReads
 
     @classmethod
-    def of_answer(cls, pin: Pin, answer: RunAnswer, reads: ColumnReads) -> Self:
-        """Raises ResultsBroken for results of an insight that do not have the shape of its kind."""
-        rows = rows_of(pin, answer, has_more=answer.has_more, kind=cls)
+    def of_answer(cls, pin: Pin, answer: RunAnswer, reads: ColumnReads, results: Sequence[Any] | None = None) -> Self:
+        """The rows of an answer; only `results` if they are given. Raises ResultsBroken for results of an insight that
+        do not have the shape of its kind.
+        """
+        only = None if results is None else list(results)
+        rows = rows_of(pin, answer, results=only, has_more=answer.has_more, kind=cls)
         rows._reads = reads
         return rows
 

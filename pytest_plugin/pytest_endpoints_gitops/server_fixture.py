@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from endpoints_gitops.consumer.client_base import redirected
+from endpoints_gitops.consumer.client_base import PinnedClient, Redirection, redirected
+from endpoints_gitops.errors import UsageError
 from endpoints_gitops.local.errors import RequestRefused
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.pin import Pin
+from endpoints_gitops.model.suggestions import did_you_mean
 from pytest_endpoints_gitops import sockets
 from pytest_endpoints_gitops.background import current_owner, owned_by
 from pytest_endpoints_gitops.call_log import TestLog, log_of, noting
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from pytest_endpoints_gitops.suite import AppUnderTest, Suite
 
 UNPINNED_CALL: Final = "P110"
+_OWN_SETTINGS: Final = frozenset({"path", "environment", "host", "project_id", "key", "transport"})
+"""The arguments of a client that follow from the run."""
 
 
 @contextmanager
@@ -71,6 +76,31 @@ def pointed_at(server: EndpointsServer, suite: Suite, config: EndpointsConfig) -
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
+
+
+def client_of[Client: PinnedClient[Any]](
+    kind: type[Client], server: EndpointsServer, suite: Suite, config: EndpointsConfig
+) -> Client:
+    """A client of the library for the test that runs, which calls the server. Raises NotSetUp, and UsageError for an
+    argument in `EndpointsConfig.client` that the suite cannot set.
+    """
+    app = suite.app(config)
+    _open_tables(suite, config)
+    with real_files():
+        path, environment = suite.project.lock_path, app.environment.name
+        settings = {"contract": suite.settings.contract.value, **config.client}
+        _check_client_settings(kind, config.client)
+        to = Redirection(host=server.url, project_id=server.project_id, key=server.key)
+        return kind.from_lock(path, environment=environment, **settings).redirected_to(to)
+
+
+def _check_client_settings(kind: type[PinnedClient[Any]], settings: Mapping[str, Any]) -> None:
+    known = inspect.signature(kind.from_lock).parameters.keys() - _OWN_SETTINGS
+    for name in settings:
+        if name not in known:
+            fix = f"it takes {', '.join(sorted(known))}"
+            why = "the fixture sets it" if name in _OWN_SETTINGS else f"no such argument{did_you_mean(name, known)}"
+            raise UsageError(f"EndpointsConfig(client=…): {name!r}: {why}", fix=fix, code="call.option")
 
 
 def _open_tables(suite: Suite, config: EndpointsConfig) -> None:

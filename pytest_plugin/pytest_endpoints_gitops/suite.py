@@ -254,7 +254,6 @@ class AppUnderTest:
             self._client.close()
 
     def _prepare(self, name: str, given: Mapping[str, Any], page: Page, log: TestLog) -> PinnedCall:
-        from endpoints_gitops.errors import UsageError
         from endpoints_gitops.model.redaction import redacted_variables
         from pytest_endpoints_gitops.calls import PinnedCall
 
@@ -263,8 +262,6 @@ class AppUnderTest:
         log.note_endpoint(pin.label)
         variables = self.enforcer.variables(pin, environment.variables(pin, given), log.test)
         limit, offset = page
-        if offset is not None and limit is None:
-            raise UsageError("_offset needs _limit", code="usage.offset")
         return PinnedCall.of(
             pin,
             variables,

@@ -107,7 +107,7 @@ def test_missing(endpoints):
         endpoints("revenue", month="1900-01", _limit=2)
 
 def test_half_a_page(endpoints):
-    with pytest.raises(Exception, match="_offset needs _limit"):
+    with pytest.raises(Exception, match="_offset requires _limit"):
         endpoints("revenue", month="2026-07", _offset=2)
 """
     )
