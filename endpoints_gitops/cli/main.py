@@ -14,7 +14,15 @@ from endpoints_gitops import __version__
 from endpoints_gitops.advice import PROGRAM, Options
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, REPORTING, Entry
+from endpoints_gitops.cli.registry import (
+    COMMANDS,
+    EDITING,
+    FOLDER_OF_CONFIGURATION,
+    FOLDER_OPTION,
+    GROUPS,
+    REPORTING,
+    Entry,
+)
 from endpoints_gitops.cli.reports import Reports, formats
 from endpoints_gitops.cli.reports import configure as configure_reports
 from endpoints_gitops.errors import EndpointsError, ExitCode, Interrupted, UsageError, worst
@@ -209,7 +217,7 @@ def _furnish(parser: argparse.ArgumentParser, name: str) -> None:
     parser.epilog = "\n\n".join(filter(None, (_examples(name, entry), parser.epilog)))
     if name in REPORTING:
         configure_reports(parser)
-    _add_common(parser, formats(name))
+    _add_common(parser, formats(name), folder=FOLDER_OPTION.get(name, FOLDER_OF_CONFIGURATION))
 
 
 def _examples(name: str, entry: Entry) -> str:
@@ -217,11 +225,9 @@ def _examples(name: str, entry: Entry) -> str:
     return "\n".join(["for example:", *lines])
 
 
-def _add_common(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+def _add_common(parser: argparse.ArgumentParser, formats: Sequence[str], *, folder: str) -> None:
     common = parser.add_argument_group("options of every command")
-    common.add_argument(
-        "--dir", metavar="PATH", help="definitions folder (default: from the configuration, else endpoints)"
-    )
+    common.add_argument("--dir", metavar="PATH", help=folder)
     common.add_argument(
         "--config",
         metavar="PATH",

@@ -158,4 +158,9 @@ EDITING: Final = frozenset(
 """The commands that rewrite files of the checkout."""
 REPORTING: Final = frozenset(("breaking", "check", "gate", "review"))
 """The commands that judge something: `--report FORMAT=FILE`, and every report format for `--format`."""
+FOLDER_OF_CONFIGURATION: Final = "definitions folder (default: from the configuration, else endpoints)"
+FOLDER_OPTION: Final = {
+    "serve": "definitions folder, whose examples answer insights that are not computed (default: none)",
+}
+"""What `--dir` is for the commands for which it is not the folder of the configuration."""
 COMMANDS: Final[Mapping[str, Entry]] = dict(chain.from_iterable(group.items() for group in GROUPS.values()))

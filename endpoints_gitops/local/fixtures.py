@@ -218,16 +218,11 @@ def _answers(
             try:
                 answer = engine.run(f"SELECT toString({_key(select)}), if({readable(tree)}, 1, 0) {source}", {})
             except QueryRefused as refused:
-                columns.append(f"the engine refuses it: {_brief(refused)}")
+                columns.append(f"the engine refuses it: {refused.brief}")
                 continue
             met = {str(name): value == 1 for name, value in answer.results}
             columns.append([met[_id_of(select.table, index)] for index in range(len(rows))])
     return columns
-
-
-def _brief(refused: QueryRefused) -> str:
-    """What was refused, without ClickHouse's copy of the query."""
-    return re.split(r": In scope|\. In query|In scope", refused.message)[0].strip(" :.")
 
 
 def _key(select: FilteredSelect) -> str:
@@ -333,7 +328,7 @@ def _unproven(
             whole = engine.run(sql, {}).results
         except QueryRefused as refused:
             yield Unknown(
-                clause=Clause.SELECT, text="the whole query", reason=f"the engine refuses it: {_brief(refused)}"
+                clause=Clause.SELECT, text="the whole query", reason=f"the engine refuses it: {refused.brief}"
             )
             return
     if not is_whole:
@@ -353,7 +348,7 @@ def _unproven_select(
     try:
         found = {str(row[0]) for row in engine.run(f"SELECT toString({_key(select)}) {source}", {}).results}
     except QueryRefused as refused:
-        yield Unknown(clause=Clause.WHERE, text=where, reason=f"the engine refuses it: {_brief(refused)}")
+        yield Unknown(clause=Clause.WHERE, text=where, reason=f"the engine refuses it: {refused.brief}")
         return
     for index, row in enumerate(rows):
         if row.select == number and (_id_of(select.table, index) in found) == bool(row.misses):

@@ -129,6 +129,7 @@ def running_server(
     `control` adds the route for faults.
     """
     with ExitStack() as stack:
+        bound = stack.enter_context(bound_port(port))
         if engine is None:
             engine = LazyEngine(
                 _opener(sample=sample, data=data, now=now, project=project, clickhouse=clickhouse), project
@@ -142,7 +143,7 @@ def running_server(
             build_seconds=build_seconds,
             limiter=Limiter(limits=limits),
         )
-        listening, running = _opened(stack, deployment, port, prefix)
+        listening, running = _opened(deployment, bound, prefix)
         server = _UvicornServer(_configuration(deployment, running, prefix, control=control))
         thread = threading.Thread(target=server.run, args=([listening],), name="local-server", daemon=True)
         thread.start()
@@ -155,8 +156,8 @@ def running_server(
 
 
 def serve(
+    bound: socket.socket,
     *,
-    port: int,
     state: Path | None,
     sample: bool,
     data: Sequence[Path],
@@ -169,14 +170,16 @@ def serve(
     project: Path | None = None,
     clickhouse: ClickHouseUrl | None = None,
     host_names: Collection[str] = (),
+    notice: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. A single line with URL and keys is written to `announce`. A table is built in
-    `build_seconds`; with `builds_fail` every build fails. `project` is the file with the settings of the project,
-    `host_names` are names besides localhost under which requests are answered."""
+    """Serve on a socket of `bound_port` until SIGINT or SIGTERM. A single line with URL and keys is written to
+    `announce`. A table is built in `build_seconds`; with `builds_fail` every build fails. `project` is the file with
+    the settings of the project, `host_names` are names besides localhost under which requests are answered. `notice`
+    is called with what is no mistake in the data but may be meant otherwise."""
     with ExitStack() as stack:
         stack.callback(resume_parsing)  # last: the process can continue
         settings = UNKNOWN_PROJECT if project is None else _project_data(project, now)
-        opener = _opener(sample=sample, data=data, now=now, project=settings, clickhouse=clickhouse)
+        opener = _opener(sample=sample, data=data, now=now, project=settings, clickhouse=clickhouse, notice=notice)
         engine = LazyEngine(opener, settings)
         stack.callback(engine.close)
         if data or project or clickhouse is not None:
@@ -190,7 +193,7 @@ def serve(
             builds_fail=builds_fail,
             host_names={name.lower() for name in host_names},
         )
-        listening, running = _opened(stack, deployment, port, "")
+        listening, running = _opened(deployment, bound, "")
         server = _UvicornServer(
             _configuration(deployment, running, "", control=control),
             when_ready=lambda: _announce(announce, running),
@@ -265,11 +268,12 @@ def _opener(
     now: datetime | None,
     project: ProjectData,
     clickhouse: ClickHouseUrl | None,
+    notice: Callable[[str], object] | None = None,
 ) -> Callable[[], QueryEngine]:
     def open_engine() -> QueryEngine:
         from endpoints_gitops.local.engine.engine import Engine
 
-        return Engine.open(sample=sample, data=data, now=now, project=project, clickhouse=clickhouse)
+        return Engine.open(sample=sample, data=data, now=now, project=project, clickhouse=clickhouse, notice=notice)
 
     return open_engine
 
@@ -280,26 +284,34 @@ def _store(stack: ExitStack, state: Path | None) -> Store:
     return store
 
 
-def _opened(stack: ExitStack, deployment: Deployment, port: int, prefix: str) -> tuple[socket.socket, RunningServer]:
-    listening = stack.enter_context(_listening(port))
-    url = f"http://{LOOPBACK}:{listening.getsockname()[1]}{prefix}"
-    return listening, _furnished(deployment, url)
+def _opened(deployment: Deployment, bound: socket.socket, prefix: str) -> tuple[socket.socket, RunningServer]:
+    port = bound.getsockname()[1]
+    with _refused_by_system(bound, port):
+        bound.listen(128)
+    url = f"http://{LOOPBACK}:{port}{prefix}"
+    return bound, _furnished(deployment, url)
 
 
-def _listening(port: int) -> socket.socket:
+def bound_port(port: int) -> socket.socket:
+    """A socket that has the port, and refuses connections until it listens. Raises UsageError if the port is in use."""
     # asyncio turns off Nagle only if the protocol is named; otherwise every second answer waits 40 ms
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with _refused_by_system(bound, port):
+        bound.bind((LOOPBACK, port))
+    return bound
+
+
+@contextmanager
+def _refused_by_system(bound: socket.socket, port: int) -> Iterator[None]:
     try:
-        listening.bind((LOOPBACK, port))
-        listening.listen(128)
+        yield
     except (OSError, OverflowError) as error:
-        listening.close()
+        bound.close()
         raise UsageError(
             f"cannot listen on port {port} of {LOOPBACK}: {error}",
             fix="choose another --port, or 0 for any that is free",
         ) from None
-    return listening
 
 
 def _furnished(deployment: Deployment, url: str) -> RunningServer:

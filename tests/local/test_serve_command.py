@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ import pytest
 
 from endpoints_gitops.cli import main
 from endpoints_gitops.local.materialization import BUILD_FAILED
-from endpoints_gitops.local.serve import running_server
+from endpoints_gitops.local.serve import bound_port, running_server
 from tests.serve_process import PROGRAM, query, serve_process
 
 TABLES = Path(__file__).parent / "engine" / "tables"
@@ -94,6 +95,36 @@ def test_mistakes(words: list[str], told: str, capsys: pytest.CaptureFixture[str
     assert out == ""
     assert told in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [["--data", "nowhere.csv"], ["--from-project"], ["--project", "nowhere.yaml"]])
+def test_a_port_in_use_is_noticed_before_anything_is_read(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main.run(["serve", "--port", str(port), *words]) == 2
+    assert f"cannot listen on port {port} of 127.0.0.1" in capsys.readouterr().err
+
+
+def test_a_port_refuses_connections_until_the_server_is_ready() -> None:
+    with bound_port(0) as bound, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(bound.getsockname())
+
+
+def test_help_says_what_the_definitions_folder_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["serve", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "whose examples answer insights that are not computed (default: none)" in told
+    assert "from the configuration" not in told.partition("--config")[0]
+
+
+def test_persons_that_a_static_cohort_is_without_are_named_at_the_start(tmp_path: Path) -> None:
+    settings = tmp_path / "project.yaml"
+    settings.write_text("cohorts: [{id: 2, name: Chosen, persons: [ann]}]\n", "utf-8")
+    with serve_process("--project", str(settings)) as (_, process):
+        assert process.stderr is not None
+        assert process.stderr.readline() == (
+            f"note: {settings}:1:11: cohort 2 is without 'ann': the tables have no person of this id\n"
+        )
 
 
 @pytest.mark.parametrize("missing", ["chdb", "uvicorn"])

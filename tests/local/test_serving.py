@@ -24,8 +24,8 @@ from endpoints_gitops.local.store import FILE_NAME, Store
 
 QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
 SERVE = (
-    "import sys; from endpoints_gitops.local.serve import serve;"
-    "serve(port=0, state=None, sample=False, data=(), now=None, definitions=None)"
+    "import sys; from endpoints_gitops.local.serve import bound_port, serve;"
+    "serve(bound_port(0), state=None, sample=False, data=(), now=None, definitions=None)"
 )
 
 
@@ -153,7 +153,7 @@ def test_announcement_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module._UvicornServer, "main_loop", _returns_at_once)
     written = io.StringIO()
-    module.serve(port=0, state=None, sample=False, data=(), now=None, definitions=None, announce=written)
+    module.serve(module.bound_port(0), state=None, sample=False, data=(), now=None, definitions=None, announce=written)
     assert written.getvalue().count("\n") == 1
 
 

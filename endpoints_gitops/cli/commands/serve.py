@@ -76,12 +76,13 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
     clickhouse = None if arguments.clickhouse is None else parse_clickhouse_url(arguments.clickhouse, os.environ)
     _refuse_combinations(arguments)
-    from endpoints_gitops.local.serve import serve
+    from endpoints_gitops.local.serve import bound_port, serve
 
     with ExitStack() as stack:
+        bound = stack.enter_context(bound_port(arguments.port))  # first: copying and loading can take minutes
         copied = (_copied(arguments, console, stack),) if arguments.from_project else ()
         serve(
-            port=arguments.port,
+            bound,
             state=arguments.state,
             sample=arguments.sample,
             data=(*arguments.data, *copied),
@@ -94,6 +95,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             project=arguments.project,
             clickhouse=clickhouse,
             host_names=arguments.host_name,
+            notice=lambda said: console.say(f"note: {said}"),
         )
     raise SystemExit(0)  # an outcome would be a second object on stdout with --format json
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from endpoints_gitops.local.engine import calls, expressions, fields, select
 from endpoints_gitops.local.engine.clickhouse_url import ClickHouseUrl
 from endpoints_gitops.local.engine.hog_expressions import value_of
 from endpoints_gitops.local.engine.interface import MAXIMUM_LIMIT, RowsOfSystemTable, no_rows
+from endpoints_gitops.local.engine.project_checks import absent_persons, refuse_wrong_expressions
 from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.engine.scope import QueryScope, TranslationContext
@@ -206,19 +207,24 @@ class Engine:
         now: datetime | None = None,
         project: ProjectData = UNKNOWN_PROJECT,
         clickhouse: ClickHouseUrl | None = None,
+        notice: Callable[[str], object] | None = None,
     ) -> Self:
         """An engine with the sample product, with tables from files, or with empty tables.
 
         `now` stops the clock of queries, `project` has the settings of the project. Queries run in this process, or
-        else on the server `clickhouse`. Raises InvalidInput with every mistake in the files, and CouldNotFindOut,
-        CredentialsError or UsageError for a server that cannot be used.
+        else on the server `clickhouse`. `notice` is called with what is no mistake but may be meant otherwise. Raises
+        InvalidInput with every mistake in the files, and CouldNotFindOut, CredentialsError or UsageError for a server
+        that cannot be used.
         """
         session = _session(clickhouse)
         try:
             tables = stored_tables(session, sample=sample, files=data, now=now, zone=project.timezone)
             engine = cls(session, tables, now, project)
+            refuse_wrong_expressions(project, engine.types)
             engine._fill_cohorts()
             session.restrict()
+            if notice is not None:
+                engine._look_for_persons(notice)
         except BaseException:
             session.close()
             raise
@@ -234,11 +240,18 @@ class Engine:
                 self._session.execute(f"INSERT INTO {cohort.table} (person_id, cohort_id) {rows}")
             except QueryRefused as refused:
                 place = cohort.where
-                message = f"the members of cohort {cohort.id} cannot be selected: {refused.message.splitlines()[0]}"
+                message = f"the members of cohort {cohort.id} cannot be selected: {refused.brief}"
                 problem = Problem(
                     path=place.path, line=place.line, column=place.column, message=message, code="project.invalid"
                 )
                 raise InvalidInput((problem,)) from None
+
+    def _look_for_persons(self, notice: Callable[[str], object]) -> None:
+        """Say which persons of static cohorts the tables do not have."""
+        for cohort in self.project.cohorts:
+            said = absent_persons(cohort, lambda sql: self.run(sql, {}).results[0][0])
+            if said is not None:
+                notice(said)
 
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[EngineColumn]:
         """The columns of a HogQL node, found with '' for each variable (docs/server.md#answers).

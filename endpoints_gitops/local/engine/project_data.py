@@ -16,6 +16,15 @@ UTC_ZONE: Final = "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectExpression:
+    """A HogQL expression over a table that the file of the settings holds at `where`, to be checked by ClickHouse."""
+
+    hogql: str
+    table: str
+    where: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectAction:
     """An action: `condition` is the HogQL of its events."""
 
@@ -26,14 +35,18 @@ class ProjectAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectCohort:
-    """A cohort: `members` is the HogQL that selects the ids of its persons. A static one has its own table. `where` is
-    its place in the file of the settings."""
+    """A cohort: `members` is the HogQL that selects the ids of its persons. A static one lists `persons`, by id or
+    distinct id, and has its own table. `where` is its place in the file of the settings."""
 
     id: int
     name: str
     members: str
-    is_static: bool
+    persons: tuple[str, ...] | None
     where: Location
+
+    @property
+    def is_static(self) -> bool:
+        return self.persons is not None
 
     @property
     def table(self) -> str:
@@ -45,7 +58,8 @@ class ProjectData:
     """The settings of a project, for HogQL and insights alike.
 
     `test_account_filters` are property filters, `path_cleaning` pairs of a regular expression and what replaces it.
-    `is_given` is false for the settings of a project of which nothing is known.
+    `expressions` are all that the file of the settings holds, also those of actions and cohorts. `is_given` is false
+    for the settings of a project of which nothing is known.
     """
 
     timezone: str = UTC_ZONE
@@ -54,6 +68,7 @@ class ProjectData:
     path_cleaning: tuple[tuple[str, str], ...] = ()
     actions: tuple[ProjectAction, ...] = ()
     cohorts: tuple[ProjectCohort, ...] = ()
+    expressions: tuple[ProjectExpression, ...] = ()
     is_given: bool = False
 
     @property

@@ -49,6 +49,13 @@ class QueryRefused(ValueError):
         self.code = code
         self.type = error_type
 
+    @property
+    def brief(self) -> str:
+        """The first line of the message, without ClickHouse's copy of the query and its advice for SQL."""
+        return re.split(r": In scope|\. In query|In scope|\. Look at https", self.message.splitlines()[0])[0].strip(
+            " :."
+        )
+
 
 class Unresolved(QueryRefused):
     """An unknown name. PostHog does not report the text; this server does."""

@@ -16,7 +16,7 @@ from endpoints_gitops.codecs.project_data import (
     read_project_settings,
 )
 from endpoints_gitops.errors import Location, UsageError
-from endpoints_gitops.local.engine.project_data import ProjectAction, ProjectCohort, ProjectData
+from endpoints_gitops.local.engine.project_data import ProjectAction, ProjectCohort, ProjectData, ProjectExpression
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.filters import FilterContext
@@ -46,28 +46,36 @@ class _Translation:
         self._document = file.document
         self._settings: ProjectSettings = file.settings
         self._now = now
+        self._expressions: list[ProjectExpression] = []
 
     def data(self) -> ProjectData:
         cohorts: list[ProjectCohort] = []
         for index, settings in enumerate(self._settings.cohorts):
             known = self._project(cohorts, [])  # each can refer to those before it
             with self._mistakes_at("cohorts", index, "filters"):
-                members = self._members(settings, known)
-                is_static = settings.persons is not None
-                where = Location(self._document.path, *self._document.position(("cohorts", index)))
                 cohorts.append(
-                    ProjectCohort(id=settings.id, name=settings.name, members=members, is_static=is_static, where=where)
+                    ProjectCohort(
+                        id=settings.id,
+                        name=settings.name,
+                        members=self._members(settings, known, index),
+                        persons=settings.persons,
+                        where=self._where("cohorts", index),
+                    )
                 )
         known = self._project(cohorts, [])
         for index, item in enumerate(self._settings.test_account_filters):
             with self._mistakes_at("test_account_filters", index):
-                self._condition(item, known)
+                self._check_later(self._condition(item, known), "test_account_filters", index)
+        for index, rule in enumerate(self._settings.path_cleaning_filters):
+            cleaned = f"replaceRegexpAll('', {filters.text(rule.regex)}, {filters.text(rule.alias)})"
+            self._check_later(cleaned, "path_cleaning_filters", index)
         actions: list[ProjectAction] = []
         for index, action in enumerate(self._settings.actions):
             conditions: list[str] = []
             for number, step in enumerate(action.steps):
                 with self._mistakes_at("actions", index, "steps", number):
                     conditions.append(filters.all_of(self._step(step, known)))
+                    self._check_later(conditions[-1], "actions", index, "steps", number)
             actions.append(ProjectAction(id=action.id, name=action.name, condition=filters.any_of(conditions)))
         self._document.raise_mistakes()
         return self._project(cohorts, actions)
@@ -80,6 +88,13 @@ class _Translation:
         except QueryRefused as refused:
             self._document.add(location, refused.message)
 
+    def _check_later(self, hogql: str, *location: str | int, table: str = "events") -> None:
+        """Keep an expression for the engine, which knows more mistakes when it opens."""
+        self._expressions.append(ProjectExpression(hogql=hogql, table=table, where=self._where(*location)))
+
+    def _where(self, *location: str | int) -> Location:
+        return Location(self._document.path, *self._document.position(location))
+
     def _project(self, cohorts: Sequence[ProjectCohort], actions: Sequence[ProjectAction]) -> ProjectData:
         rules = self._settings.path_cleaning_filters
         return ProjectData(
@@ -89,6 +104,7 @@ class _Translation:
             path_cleaning=tuple((rule.regex, rule.alias) for rule in rules),
             actions=tuple(actions),
             cohorts=tuple(cohorts),
+            expressions=tuple(self._expressions),
             is_given=True,
         )
 
@@ -96,9 +112,10 @@ class _Translation:
         now = self._now.astimezone(project.zone)
         return filters.properties(value, FilterContext(now=now, project=project, of_persons=of_persons))
 
-    def _members(self, cohort: CohortSettings, project: ProjectData) -> str:
+    def _members(self, cohort: CohortSettings, project: ProjectData, index: int) -> str:
         if cohort.filters is not None:
             where = self._condition(cohort.filters.get("properties", cohort.filters), project, of_persons=True)
+            self._check_later(where, "cohorts", index, "filters", table="persons")
             return f"SELECT id FROM persons WHERE {where}"  # noqa: S608 - translated parts
         listed = ", ".join(filters.text(person) for person in cohort.persons or ())
         if not listed:

@@ -184,9 +184,95 @@ def test_a_cohort_that_clickhouse_cannot_select_is_a_mistake_in_the_file(tmp_pat
     with pytest.raises(InvalidInput) as caught:
         Engine.open(sample=True, now=NOW, project=read_project(path, NOW))
     (problem,) = caught.value.problems
-    assert str(problem).startswith(
-        f"{path}:4:3: the members of cohort 2 cannot be selected: OptimizedRegularExpression"
+    assert str(problem) == (f"{path}:4:20: OptimizedRegularExpression: cannot compile re2: ((, error: missing ): ((")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("path_cleaning_filters:\n- {regex: '/(', alias: a}\n", 2, "not a valid re2 pattern: missing ): /("),
+        (
+            "path_cleaning_filters:\n- {regex: /a, alias: '\\3'}\n",
+            2,
+            "Substitution '\\3' in replacement argument is invalid",
+        ),
+        ("test_account_filters:\n- {key: a, operator: not_regex, value: '['}\n", 2, "cannot compile re2: ["),
+        ("test_account_filters:\n- {key: a, operator: regex, value: [ok, '*']}\n", 2, "cannot compile re2: *"),
+        ("test_account_filters:\n- {type: hogql, key: nonsense > 1}\n", 2, "Unable to resolve field: nonsense"),
+        ("test_account_filters:\n- {type: hogql, key: \"event =~ '('\"}\n", 2, "cannot compile re2: ("),
+        (
+            "actions:\n- {id: 1, name: a, steps: [{event: x}, {url: '(', url_matching: regex}]}\n",
+            2,
+            "cannot compile re2: (",
+        ),
+        (
+            "actions:\n- id: 1\n  name: a\n  steps:\n  - {event: $autocapture, href: '(', href_matching: regex}\n",
+            5,
+            "cannot compile re2: (",
+        ),
+        ("actions:\n- {id: 1, name: a, steps: [{event: $autocapture, tag_name: 'a('}]}\n", 2, "cannot compile re2: "),
+        (
+            "actions:\n- {id: 1, name: a, steps: [{properties: [{key: a, operator: regex, value: '('}]}]}\n",
+            2,
+            "cannot compile re2: (",
+        ),
+        (
+            "cohorts:\n- {id: 1, name: a, filters: {type: person, key: a, operator: regex, value: '('}}\n",
+            2,
+            "cannot compile re2: (",
+        ),
+    ],
+)
+def test_what_only_clickhouse_refuses_is_a_mistake_in_the_file_too(
+    tmp_path: Path, text: str, line: int, message: str
+) -> None:
+    """Without any rows, in which ClickHouse would meet it."""
+    path = tmp_path / "project.yaml"
+    path.write_text(f"{text}timezone: UTC\n", "utf-8")
+    with pytest.raises(InvalidInput) as caught:
+        Engine.open(now=NOW, project=read_project(path, NOW))
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.line, problem.code) == (str(path), line, "project.invalid")
+    assert message in problem.message
+
+
+def test_all_mistakes_that_clickhouse_finds_are_reported_together(tmp_path: Path) -> None:
+    path = tmp_path / "project.yaml"
+    regex = "{key: a, operator: regex, value: '('}"
+    path.write_text(
+        f"test_account_filters:\n- {regex}\n- {{key: a, operator: regex, value: a}}\n- {regex}\n"
+        f"cohorts:\n- {{id: 1, name: a, filters: {regex.replace('key', 'type: person, key', 1)}}}\n"
     )
+    with pytest.raises(InvalidInput) as caught:
+        Engine.open(now=NOW, project=read_project(path, NOW))
+    assert [problem.line for problem in caught.value.problems] == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("persons", "said"),
+    [
+        ("[]", None),
+        ("[ann, 00000000-0000-4000-8000-000000000001]", None),
+        ("[bob, ann, bob]", "cohort 2 is without 'bob': the tables have no person of this id"),
+        ("[b, c, d, e, f, g, h]", "cohort 2 is without 'b', 'c', 'd', 'e', 'f' and 2 more: "),
+    ],
+)
+def test_persons_of_a_static_cohort_that_the_tables_do_not_have_are_named(
+    tmp_path: Path, persons: str, said: str | None
+) -> None:
+    (tmp_path / "persons.jsonl").write_text(
+        '{"id": "00000000-0000-4000-8000-000000000001", "distinct_ids": ["ann"], "properties": {}, '
+        '"created_at": "2026-01-01T00:00:00Z"}\n'
+    )
+    path = tmp_path / "project.yaml"
+    path.write_text(f"cohorts:\n- {{id: 2, name: Chosen, persons: {persons}}}\n", "utf-8")
+    notices: list[str] = []
+    with Engine.open(
+        data=[tmp_path / "persons.jsonl"], now=NOW, project=read_project(path, NOW), notice=notices.append
+    ) as engine:
+        assert engine.run("SELECT count() FROM persons WHERE id IN COHORT 2", {}).results == [[int("ann" in persons)]]
+    assert len(notices) == (0 if said is None else 1)
+    assert all(notice.startswith(f"{path}:2:3: {said}") for notice in notices)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
