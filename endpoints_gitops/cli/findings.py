@@ -10,8 +10,8 @@ from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding, Severity, finding_counts
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.reports import content
-from endpoints_gitops.reports.text import finding_lines, is_shown
+from endpoints_gitops.reports import finding_text
+from endpoints_gitops.reports.finding_text import finding_lines, is_shown
 
 if TYPE_CHECKING:
     from datetime import date
@@ -59,7 +59,7 @@ def caller_lines(callers: Callers, findings: Iterable[Finding], today: date) -> 
 def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
     """The numbers in words, and how to see those that are not shown; empty without findings."""
     findings = tuple(findings)
-    numbers, text = summary(findings), content.counted(findings)
+    numbers, text = summary(findings), finding_text.counted(findings)
     hidden = {"infos": "the infos", "ignored": "the ignored ones"}
     names = [name for key, name in hidden.items() if numbers[key] and not verbose]
     return f"{text} (--verbose shows {' and '.join(names)})" if names else text

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from endpoints_gitops.codecs.ignores import MARK, sql_ignores, yaml_ignores
-from endpoints_gitops.codecs.mistakes import model_problems
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, KeyPath, decode, line_and_column
 from endpoints_gitops.codecs.yaml.composer import Node, ScalarNode, Span, compose, solid
 from endpoints_gitops.codecs.yaml.loader import LookCloser, ValueReader, quick_value
@@ -122,6 +121,8 @@ def _validated(file: _DefinitionText, value: dict[str, Any]) -> Definition | Non
     try:
         return Definition.model_validate(value)
     except ValidationError as error:
+        from endpoints_gitops.codecs.mistakes import model_problems
+
         reported = {(problem.line, problem.column) for problem in file.problems}
         problems = model_problems(file.path, file.root, value, error)
         file.problems += [problem for problem in problems if (problem.line, problem.column) not in reported]

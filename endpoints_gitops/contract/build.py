@@ -19,11 +19,11 @@ from endpoints_gitops.contract.contract import (
 from endpoints_gitops.contract.inputs import declared_inputs, stored_inputs, types_by_name, with_values
 from endpoints_gitops.hogql.columns import Output, OutputColumn, output
 from endpoints_gitops.hogql.insights import strip
-from endpoints_gitops.model.pin import Pin, PinnedColumn, query_hash
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.definition import Definition, LoadedDefinition
     from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
+    from endpoints_gitops.model.pin import Pin, PinnedColumn
 
 _NOT_DESCRIBED: Final = "the server could not describe the columns of this query"
 _NOT_IN_PIN: Final = "the lock has no columns for it"
@@ -71,6 +71,8 @@ def from_version(
 
     `variables` are the shared variables by id; `types` are types by code name, for callers that know only those.
     """
+    from endpoints_gitops.model.pin import query_hash
+
     node = strip(endpoint.query)
     columns, why = _served_columns(endpoint, node)
     version = _as_version(endpoint)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING
 
-from endpoints_gitops.model.consumers import last_seen
-from endpoints_gitops.model.pin import ReadingStyle
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.pin import ReadingStyle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Caller:
         elif self.columns:
             facts.append(f"reads {', '.join(self.columns)}")
         if self.collected is not None:
+            from endpoints_gitops.model.consumers import last_seen
+
             facts.append(f"last seen {last_seen(self.collected, today)}")
         return tuple(facts)
 

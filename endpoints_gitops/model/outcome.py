@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, worst
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.model.report import Report
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.report import Report
 
 SCHEMA_VERSION: Final = 1
 

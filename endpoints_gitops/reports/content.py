@@ -7,22 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from endpoints_gitops.errors import ExitCode, Location
-from endpoints_gitops.model.finding import Finding, Scope, Severity, Waiver, WaiverKind, finding_counts
+from endpoints_gitops.model.finding import Finding, Scope, Severity, finding_counts
 from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
+from endpoints_gitops.reports.finding_text import count_words, counted, waiver_text
 
 NO_FILE: Final = "."
 """The path of what concerns no file, in formats that require one: the folder of the checkout."""
 
 _MOST_NAMES: Final = 5
-_PLURALS: Final = ("conflicts", "definitions", "endpoints", "errors", "infos", "pins", "requests", "warnings")
-_WAIVED: Final = {
-    WaiverKind.APPROVED: "approved",
-    WaiverKind.IGNORED: "ignored",
-    WaiverKind.OFF: "switched off",
-    WaiverKind.RULESET: "not judged",
-}
 
 
 def report_of(outcome: Outcome) -> Report:
@@ -198,37 +192,15 @@ def may_be_approved(finding: Finding, subject: Subject) -> bool:
     return is_error and subject.verdict is Verdict.BLOCKED
 
 
-def waiver_text(waiver: Waiver) -> str:
-    """Who decided that a finding does not count, until when, and why."""
-    by = f" by {waiver.by}" if waiver.by else ""
-    until = f" until {waiver.until}" if waiver.until else ""
-    reason = f": {waiver.reason}" if waiver.reason else ""
-    return f"{_WAIVED[waiver.kind]}{by}{until}{reason}{f' ({waiver.where})' if waiver.where else ''}"
-
-
 def location_of(where: str | None) -> Location | None:
     """The place in a file that `where` names; None without one."""
     location = where if isinstance(where, Location) else Location.of(where or "")
     return location if location.path else None
 
 
-def counted(findings: Iterable[Finding]) -> str:
-    """`2 errors, 1 warning, 1 approved`; empty without findings."""
-    return _counts(finding_counts(findings))
-
-
 def counts_of(report: Report) -> str:
     """`2 blocked, 1 unknown, 12 unchanged`, without what is 0."""
-    return _counts({name.replace("_", " "): count for name, count in report.counts.items()})
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    """The counts that are not 0, in words."""
-    return ", ".join(
-        f"{count:,} {name.removesuffix('s') if count == 1 and name in _PLURALS else name}"
-        for name, count in counts.items()
-        if count
-    )
+    return count_words({name.replace("_", " "): count for name, count in report.counts.items()})
 
 
 def _verdict(outcome: Outcome, verdict: Verdict) -> Verdict:

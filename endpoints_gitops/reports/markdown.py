@@ -36,8 +36,8 @@ from endpoints_gitops.reports.content import (
     may_be_approved,
     report_of,
     shared_reasons,
-    waiver_text,
 )
+from endpoints_gitops.reports.finding_text import waiver_text
 from endpoints_gitops.reports.text import marked_text
 
 LIMIT: Final = 65_000

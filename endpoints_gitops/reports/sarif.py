@@ -14,7 +14,8 @@ from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.reports import Invocation
-from endpoints_gitops.reports.content import NO_FILE, Issue, issues_of, report_of, waiver_text
+from endpoints_gitops.reports.content import NO_FILE, Issue, issues_of, report_of
+from endpoints_gitops.reports.finding_text import waiver_text
 from endpoints_gitops.reports.json import document, parsed
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
 from endpoints_gitops.advice import PROGRAM, Advice
-from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.line import Line, Style
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
-from endpoints_gitops.model.policy import approval_of
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.report import Report, Subject, TextDiff, TextDiffLine, Verdict
 from endpoints_gitops.reports import Invocation
-from endpoints_gitops.reports.content import counts_of, errors_of, may_be_approved, report_of, waiver_text
+from endpoints_gitops.reports.content import counts_of, errors_of, may_be_approved, report_of
+from endpoints_gitops.reports.finding_text import finding_lines, is_shown
 
-STYLES: Final = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
 _VERDICTS: Final = {
     Verdict.SAFE: Style.GOOD,
     Verdict.RELEASED: Style.GOOD,
@@ -57,34 +55,6 @@ def report_lines(report: Report, *, verbose: bool, in_color: bool = False) -> It
             yield Line("")
         yield from lines
         was_long = len(lines) > 1
-
-
-def finding_lines(
-    findings: Iterable[Finding], *, indent: str = "", fails: Callable[[Finding], bool] | None = None
-) -> Iterator[Line]:
-    """`path:line:column: CODE message`, with callers and fix unless it is an info; a waived one with its waiver.
-
-    A finding for callers that `fails` gets the command that approves it.
-    """
-    for finding in findings:
-        place = _place(finding) or f"{finding.endpoint}{f': {finding.locus}' if finding.locus else ''}"
-        start = f"{indent}{place}: {finding.code} {finding.message}"
-        if finding.waiver is not None:
-            yield Line(f"{start} [{finding.waiver.kind}]", Style.FAINT)
-            yield Line(f"{indent}  {waiver_text(finding.waiver)}", Style.FAINT)
-            continue
-        yield Line(f"{start} [{finding.severity}]", STYLES[finding.severity])
-        if finding.callers and finding.severity is not Severity.INFO:
-            yield Line(f"{indent}  hits {', '.join(finding.callers)}", Style.FAINT)
-        if finding.fix and finding.severity is not Severity.INFO:
-            yield Line(Advice(f"{indent}  fix: ", finding.fix), Style.FAINT)
-        if fails is not None and fails(finding) and finding.scope is not Scope.NEITHER:
-            yield Line(Advice(f"{indent}  or approve it: ", approval_of(finding)), Style.FAINT)
-
-
-def is_shown(finding: Finding, *, verbose: bool) -> bool:
-    """Whether a finding is printed: infos, and those that an ignore leaves out, only with `verbose`."""
-    return verbose or (finding.severity is not Severity.INFO and (finding.counts or finding.is_approved))
 
 
 def marked_text(line: TextDiffLine) -> str:
@@ -142,8 +112,3 @@ def _error_lines(error: ErrorEntry, *, indent: str) -> Iterator[Line]:
     yield Line(f"{indent}{where}{error.message} [{error.code}]", Style.BAD)
     if error.fix:
         yield Line(Advice(f"{indent}  fix: ", error.fix), Style.FAINT)
-
-
-def _place(finding: Finding) -> str | None:
-    location = finding.location
-    return f"{location.path}:{location.line or 1}:{location.column or 1}" if location else None

@@ -88,6 +88,15 @@ def test_help_of_a_command_imports_little():
     assert imported_by(*(f"{name} --help" for name in COMMANDS)) & HEAVY == set()
 
 
+def test_check_of_a_file_without_mistakes_imports_neither_pins_nor_reports(tmp_path):
+    path = tmp_path / "signups.yaml"
+    path.write_text("name: signups\nquery: SELECT count() AS n FROM events\n")
+    needless = {"model.pin", "model.consumers", "model.report", "reports.content", "codecs.mistakes", "hogql.narrowing"}
+    imported = imported_by(f"check {path} --dir {tmp_path} --no-cache")
+    assert imported & {f"endpoints_gitops.{name}" for name in needless} == set()
+    assert {"endpoints_gitops.contract.lint", "pydantic"} <= imported, "it was checked"
+
+
 def test_version_imports_less_than_help(cli):
     assert imported_by("--version") & {"argparse", "json.decoder", "endpoints_gitops.cli.main"} <= {"json.decoder"}
     assert cli("--version").out == f"endpoints-gitops {__version__}\n"

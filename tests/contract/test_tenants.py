@@ -10,8 +10,7 @@ from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.contract.build import from_definition
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.lint import lint
-from endpoints_gitops.contract.rules import request
-from endpoints_gitops.hogql.narrowing import is_scoped
+from endpoints_gitops.hogql import narrowing
 from endpoints_gitops.hogql.parser import ParserTimeout
 from endpoints_gitops.model.definition import LoadedDefinition
 
@@ -24,9 +23,10 @@ def slow_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     def scoped(sql: str, variable: str) -> bool:
         if "slow" in sql:
             raise ParserTimeout("the query could not be parsed within 10 seconds")
-        return is_scoped(sql, variable)
+        return proof(sql, variable)
 
-    monkeypatch.setattr(request, "is_scoped", scoped)
+    proof = narrowing.is_scoped
+    monkeypatch.setattr(narrowing, "is_scoped", scoped)
 
 
 def definition(query: str) -> LoadedDefinition:

@@ -9,7 +9,6 @@ from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractVariab
 from endpoints_gitops.contract.pair import ContractPair, operators_of
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, rule_check
 from endpoints_gitops.hogql.locus import Locus
-from endpoints_gitops.hogql.narrowing import is_scoped
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json, canonical
@@ -334,8 +333,12 @@ def _name_after(name: str, pair: ContractPair) -> str:
 def scopes(side: Contract, variable: str) -> bool | None:
     """Whether the query provably filters every row by the variable; None if it cannot be parsed. Always False for an
     insight: a caller that omits the variable gets all rows."""
+    if side.sql is None:
+        return False
+    from endpoints_gitops.hogql.narrowing import is_scoped
+
     try:
-        return is_scoped(side.sql, variable) if side.sql is not None else False
+        return is_scoped(side.sql, variable)
     except ParseFailure:
         return None
 
