@@ -51,9 +51,11 @@ if TYPE_CHECKING:
         VariablesRefused,
         VersionInactive,
         VersionNotFound,
+        WaitEnded,
     )
     from endpoints_gitops.consumer.async_endpoints import AsyncEndpoints
     from endpoints_gitops.consumer.cache import Cache
+    from endpoints_gitops.consumer.call_event import CallEvent
     from endpoints_gitops.consumer.checking import check_answer, check_variables
     from endpoints_gitops.consumer.endpoints import Endpoints
     from endpoints_gitops.consumer.errors import (
@@ -97,6 +99,7 @@ _ROOMS = {
     "endpoints_gitops.consumer.rows": "Row Rows TypedRows",
     "endpoints_gitops.consumer.typed": "UNSET TypedCall TypedEndpoint Unset",
     "endpoints_gitops.consumer.cache": "Cache",
+    "endpoints_gitops.consumer.call_event": "CallEvent",
     "endpoints_gitops.consumer.checking": "check_variables check_answer",
     "endpoints_gitops.consumer.insights": (
         "TrendSeries LifecycleSeries RetentionCohort RetentionValue FunnelStep FunnelTimes FunnelTrend PathLink "
@@ -114,7 +117,8 @@ _ROOMS = {
         "OffsetRefused QueryTimeout QueryMemory QueryTooLarge QueryTooSlow Unauthenticated KeyNotSeen QuotaExceeded "
         "Forbidden MissingScope OtherProject KeyKindRefused AccessDenied NotFound EndpointNotFound EndpointInactive "
         "VersionNotFound ProjectNotFound Throttled TooManyAtOnce BudgetSpent ServerFault AtCapacity "
-        "DatabaseUnavailable GatewayFault Unreachable HostWrong BadAnswer AnswerTooLarge PagesBroken Redirected"
+        "DatabaseUnavailable GatewayFault Unreachable HostWrong WaitEnded BadAnswer AnswerTooLarge PagesBroken "
+        "Redirected"
     ),
 }
 
@@ -129,6 +133,7 @@ __all__ = [
     "BodyRefused",
     "BudgetSpent",
     "Cache",
+    "CallEvent",
     "ClickHouseRefused",
     "ClientOutdated",
     "ColumnMistake",
@@ -197,6 +202,7 @@ __all__ = [
     "VariablesWrong",
     "VersionInactive",
     "VersionNotFound",
+    "WaitEnded",
     "WrongVariableType",
     "WrongVersion",
     "__version__",

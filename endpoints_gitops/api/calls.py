@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.api.answers import RunAnswer, Unexpected, read, run_answer
 from endpoints_gitops.api.errors import ApiError
-from endpoints_gitops.api.flow import ClientContext, exchange, exchange_for_any_status, lost
+from endpoints_gitops.api.flow import ClientContext, Deadline, exchange, exchange_for_any_status, lost
 from endpoints_gitops.api.paging import PAGE, whole_list
 from endpoints_gitops.api.wire import Answer, Flow, Request
 from endpoints_gitops.model.json import Json, JsonObject
@@ -45,10 +45,10 @@ class Calls:
         )
         return whole_list(self.context, request, _endpoint, attrgetter("id"))
 
-    def get_endpoint(self, name: str) -> Flow[Endpoint]:
+    def get_endpoint(self, name: str, *, deadline: Deadline | None = None) -> Flow[Endpoint]:
         """Return the endpoint with the settings of its current version. Raises EndpointNotFound."""
         request = self._about(name, expects=_ENDPOINT)
-        return self._ask(request, _endpoint)
+        return self._ask(request, _endpoint, deadline)
 
     def get_version(self, name: str, version: int) -> Flow[EndpointVersion]:
         """Return one version of an endpoint. Raises EndpointNotFound, VersionNotFound."""
@@ -138,10 +138,13 @@ class Calls:
         offset: int | None = None,
         refresh: str | None = None,
         debug: bool | None = None,
+        client_query_id: str | None = None,
         draws_materialized: bool = False,
+        deadline: Deadline | None = None,
     ) -> Flow[RunAnswer]:
         """Run an endpoint. This is the only call that a project secret key can make.
 
+        `client_query_id` identifies the call in the server's `query_log` (docs/server.md#running).
         `draws_materialized`: the call counts against the higher rate limit of materialized runs. Raises
         EndpointNotFound, VersionNotFound, VersionInactive, VariablesRefused, InvalidQuery.
         """
@@ -151,6 +154,7 @@ class Calls:
             "offset": offset,
             "refresh": refresh,
             "debug": debug,
+            "client_query_id": client_query_id,
         }
         request = Request(
             method="POST",
@@ -162,7 +166,7 @@ class Calls:
             with_project_secret=True,
             expects="the results of a run",
         )
-        answer = yield from exchange(self.context, request)
+        answer = yield from exchange(self.context, request, deadline)
         return read(self.context, request, answer, run_answer)
 
     def query(self, node: JsonObject) -> Flow[JsonObject]:
@@ -258,8 +262,8 @@ class Calls:
             expects=expects,
         )
 
-    def _ask[T](self, request: Request, reader: Reader[T]) -> Flow[T]:
-        answer = yield from exchange(self.context, request)
+    def _ask[T](self, request: Request, reader: Reader[T], deadline: Deadline | None = None) -> Flow[T]:
+        answer = yield from exchange(self.context, request, deadline)
         return read(self.context, request, answer, reader)
 
 

@@ -21,8 +21,6 @@ from endpoints_gitops.api.wire import Answer, BlockingWork, Flow, Happened, Join
 from endpoints_gitops.errors import UsageError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from endpoints_gitops.api.transport import AnyAsyncTransport, AnyTransport
 
 type Report = Callable[[str], None]
@@ -122,23 +120,27 @@ class Client:
         """Execute a flow and return its result. Raises what the flow raises, and UsageError for a transport that
         returns a wrong type.
         """
-        happened: Happened = None
         try:
+            step = flow.send(None)
             while True:
-                step = flow.send(happened)
-                if isinstance(step, Sleep):
-                    time.sleep(step.seconds)
-                    happened = None
-                elif isinstance(step, BlockingWork):
-                    happened = step.do()
-                elif isinstance(step, Join):
-                    happened = step.future.result()
+                happened: Happened = None
+                try:
+                    if isinstance(step, Sleep):
+                        time.sleep(step.seconds)
+                    elif isinstance(step, BlockingWork):
+                        happened = step.do()
+                    elif isinstance(step, Join):
+                        happened = step.future.result(step.seconds)
+                    else:
+                        with self._lock:
+                            self._sent += 1
+                        happened = self._transport.send(step)
+                        if not isinstance(happened, _OUTCOMES):
+                            raise _wrong_outcome(happened)
+                except BaseException as error:
+                    step = flow.throw(error)
                 else:
-                    with self._lock:
-                        self._sent += 1
-                    happened = self._transport.send(step)
-                    if not isinstance(happened, _OUTCOMES):
-                        raise _wrong_outcome(happened)
+                    step = flow.send(happened)
         except StopIteration as returned:
             result: T = returned.value
             return result
@@ -193,7 +195,7 @@ async def _sleep(seconds: float) -> None:
         await anyio.to_thread.run_sync(time.sleep, seconds, abandon_on_cancel=True)
 
 
-async def _joined(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of any flow
+async def _joined(join: Join) -> Any:  # noqa: ANN401 - the result of any flow
     """Wait for a future of another thread or event loop. Cancelling this wait does not cancel the future."""
     import asyncio
 
@@ -203,8 +205,10 @@ async def _joined(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of a
         import anyio
 
         unlimited = anyio.CapacityLimiter(float("inf"))
-        return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True, limiter=unlimited)
-    return await asyncio.shield(asyncio.wrap_future(future, loop=loop))
+        return await anyio.to_thread.run_sync(
+            join.future.result, join.seconds, abandon_on_cancel=True, limiter=unlimited
+        )
+    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(join.future, loop=loop)), join.seconds)
 
 
 class AsyncClient:
@@ -237,21 +241,25 @@ class AsyncClient:
         """
         import anyio
 
-        happened: Happened = None
         try:
+            step = flow.send(None)
             while True:
-                step = flow.send(happened)
-                if isinstance(step, Sleep):
-                    await _sleep(step.seconds)
-                    happened = None
-                elif isinstance(step, BlockingWork):
-                    happened = await anyio.to_thread.run_sync(step.do)
-                elif isinstance(step, Join):
-                    happened = await _joined(step.future)
+                happened: Happened = None
+                try:
+                    if isinstance(step, Sleep):
+                        await _sleep(step.seconds)
+                    elif isinstance(step, BlockingWork):
+                        happened = await anyio.to_thread.run_sync(step.do)
+                    elif isinstance(step, Join):
+                        happened = await _joined(step)
+                    else:
+                        happened = await self._transport.send(step)
+                        if not isinstance(happened, _OUTCOMES):
+                            raise _wrong_outcome(happened)
+                except BaseException as error:
+                    step = flow.throw(error)
                 else:
-                    happened = await self._transport.send(step)
-                    if not isinstance(happened, _OUTCOMES):
-                        raise _wrong_outcome(happened)
+                    step = flow.send(happened)
         except StopIteration as returned:
             result: T = returned.value
             return result

@@ -10,7 +10,7 @@
     ├── MethodRefused, MediaTypeRefused  405, 415
     ├── Throttled              429  ├ TooManyAtOnce └ BudgetSpent (raised before anything is sent)
     ├── ServerFault            5xx  ├ AtCapacity ├ DatabaseUnavailable └ GatewayFault
-    └── Unreachable (└ HostWrong), BadAnswer, PagesBroken, Redirected, LostAnswer
+    └── Unreachable (├ HostWrong └ WaitEnded), BadAnswer, PagesBroken, Redirected, LostAnswer
 
 `endpoints-gitops explain CODE` prints the docstrings.
 """
@@ -27,6 +27,8 @@ class ApiError(EndpointsError):
     `request` is the method and path, never the key; `endpoint` is the name of the endpoint of the request. `status`,
     `server_code`, `attr` and `detail` come from the server, None where it sent none; `code` is this tool's code.
     `retry_after` is in seconds. `attempts` and `seconds` are the number of attempts and their total duration.
+    `request_id` is the `client_query_id` that a pinned call sent; `error_event_id` is the server's id of a fault, which
+    PostHog's support can look up. Tracebacks show both as notes.
     """
 
     code = "api"
@@ -43,6 +45,7 @@ class ApiError(EndpointsError):
         detail: str | None = None,
         retry_after: float | None = None,
         endpoint: str | None = None,
+        error_event_id: str | None = None,
         fix: str | None = None,
     ) -> None:
         remedy = about(self.remedy, endpoint) if self.remedy and endpoint else self.remedy
@@ -54,13 +57,22 @@ class ApiError(EndpointsError):
         self.attr = attr
         self.detail = detail
         self.retry_after = retry_after
+        self.error_event_id = error_event_id
+        self.request_id: str | None = None
         self.attempts = 1
         self.seconds = 0.0
+        if error_event_id is not None:
+            self.add_note(f"error_event_id: {error_event_id}")
 
     def tried(self, attempts: int, seconds: float) -> None:
         """Store the number and duration of the attempts, and add them to the message."""
         self.attempts, self.seconds = attempts, seconds
         self.message = f"{self.message} (tried {attempts} times in {seconds:.0f} s)"
+
+    def identify(self, request_id: str) -> None:
+        """Store the `client_query_id` of the request, and show it in tracebacks."""
+        self.request_id = request_id
+        self.add_note(f"client_query_id: {request_id}")
 
 
 class Refused(ApiError):
@@ -367,6 +379,13 @@ class HostWrong(Unreachable):
 
     code = "api.host"
     remedy = "correct host; behind a proxy with its own certificate, set SSL_CERT_FILE to that certificate"
+
+
+class WaitEnded(Unreachable):
+    """`max_wait` ended while this call waited for the answer to another call of the same, or between two pages."""
+
+    code = "api.wait_ended"
+    remedy: str = Advice(WAIT_LONGER, " waits longer")
 
 
 class BadAnswer(ApiError):

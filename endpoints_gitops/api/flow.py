@@ -52,10 +52,15 @@ class RetryPolicy:
 
 
 class Deadline:
-    """When to give up a call. Waits are also added up, because some tests stop the clock."""
+    """When to give up a call, and what was sent until then. Waits are also added up, because some tests stop the clock.
+
+    `attempts` is the number of requests that were sent; `status` is that of the last answer, None without an answer.
+    """
 
     def __init__(self, context: ClientContext, seconds: float | None = None) -> None:
         """`seconds` from now, by default the connection's `max_wait`."""
+        self.attempts = 0
+        self.status: int | None = None
         self._now = context.retry_policy.now
         self._began = self._now()
         self._seconds = context.connection.max_wait if seconds is None else seconds
@@ -64,6 +69,10 @@ class Deadline:
     @property
     def left(self) -> float:
         return self.left_at(self._now())
+
+    @property
+    def spent(self) -> float:
+        return max(self._now() - self._began, self._waited)
 
     def left_at(self, now: float) -> float:
         return self._seconds - max(now - self._began, self._waited)
@@ -220,6 +229,7 @@ def _send(context: ClientContext, request: Request, deadline: Deadline, attempt:
     began = context.retry_policy.now()
     remaining = max(0.05, deadline.left_at(began))
     patience = (context.retry_policy.read or context.connection.read_timeout) if request.repeatable else _LONGEST_READ
+    deadline.attempts += 1
     happened = yield Send(
         method=request.method,
         url=f"{context.connection.host}{request.path}{query_string(tuple(request.query.items()))}",
@@ -228,6 +238,8 @@ def _send(context: ClientContext, request: Request, deadline: Deadline, attempt:
         read_seconds=min(remaining, patience),
         total_seconds=min(remaining, patience),
     )
+    if isinstance(happened, Answer):
+        deadline.status = happened.status
     if context.trace is not ignore:
         _trace(context, request, happened, (context.retry_policy.now() - began) * 1000, attempt)
     return happened

@@ -57,6 +57,7 @@ class _ErrorBody:
     detail: str
     code: str | None = None
     attr: str | None = None
+    error_event_id: str | None = None
 
 
 def error_of(answer: Answer, request: Request, request_line: str, mask: Mask) -> ApiError:
@@ -77,6 +78,7 @@ def error_of(answer: Answer, request: Request, request_line: str, mask: Mask) ->
         attr=body.attr,
         detail=body.detail,
         retry_after=retry_after(answer),
+        error_event_id=body.error_event_id,
         fix=f"add the scope {scope} to the key in PostHog: Settings, Personal API keys" if scope else None,
     )
     if isinstance(error, errors.MissingScope):
@@ -125,7 +127,8 @@ def _error_body(answer: Answer, mask: Mask) -> _ErrorBody | None:
         return None
     detail = body["detail"] if body.get("detail") is not None else body.get("error")
     text = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
-    return _ErrorBody(detail=mask(text), code=_text(body.get("code"), mask), attr=_text(body.get("attr"), mask))
+    code, attr, event = (_text(body.get(key), mask) for key in ("code", "attr", "error_event_id"))
+    return _ErrorBody(detail=mask(text), code=code, attr=attr, error_event_id=one_line(event) if event else None)
 
 
 def _text(value: Any, mask: Mask) -> str | None:  # noqa: ANN401 - JSON of any shape

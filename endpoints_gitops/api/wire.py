@@ -1,8 +1,8 @@
 """The protocol between flows, which decide, and drivers, which execute.
 
 A flow is a generator. It yields a `Send` and receives an `Answer`, a `NotSent` or a `NoAnswer`; it yields a `Sleep` and
-receives None, or a `BlockingWork` or `Join` and receives its result. The value that it returns is the result of the
-call.
+receives None, or a `BlockingWork` or `Join` and receives its result. What a driver raises meanwhile, such as a
+cancellation, is raised in the flow at its `yield`. The value that the flow returns is the result of the call.
 """
 
 from __future__ import annotations
@@ -63,9 +63,12 @@ class BlockingWork:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Wait for the result of another flow; its exception is raised here."""
+    """Wait for the result of another flow, for so many seconds at most. Its exception is raised in this flow, and
+    TimeoutError if the wait ends first. The other flow goes on whatever happens to this one.
+    """
 
     future: Future[Any]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

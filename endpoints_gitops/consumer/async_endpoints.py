@@ -12,10 +12,9 @@ from endpoints_gitops.consumer.client_base import IMPORTS, INHERITED, REDIRECTIO
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import AsyncClient
-    from endpoints_gitops.api.run_pages import AnyPage
     from endpoints_gitops.api.transport import AnyAsyncTransport  # noqa: F401 - the base class names it as a text
     from endpoints_gitops.consumer.locked import Locked
-    from endpoints_gitops.consumer.pinned import Call, PinnedCalls
+    from endpoints_gitops.consumer.pinned import Call, PageCall, PinnedCalls
     from endpoints_gitops.consumer.rows import Rows, TypedRows
     from endpoints_gitops.consumer.typed import TypedCall
 
@@ -45,6 +44,7 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         _limit: int | None = None,
         _offset: int | None = None,
         _refresh: Refresh | None = None,
+        _max_wait: float | None = None,
         **values: object,
     ) -> Rows: ...
     @overload
@@ -56,6 +56,7 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         _limit: int | None = None,
         _offset: int | None = None,
         _refresh: Refresh | None = None,
+        _max_wait: float | None = None,
     ) -> TypedRows[Record]: ...
     async def run(
         self,
@@ -66,12 +67,15 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         _limit: int | None = None,
         _offset: int | None = None,
         _refresh: Refresh | None = None,
+        _max_wait: float | None = None,
         **values: object,
     ) -> Rows:
         """Run the pinned version and return its rows; arguments and errors are those of `Endpoints.run`."""
         from endpoints_gitops.consumer.pinned import prepare
 
-        call = prepare(self._locked, name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
+        call = prepare(
+            self._locked, name, variables, values, limit=_limit, offset=_offset, refresh=_refresh, max_wait=_max_wait
+        )
         target = self._target() if REDIRECTIONS else self
         async with target._using() as (client, caller):
             return await client.drive(caller.run(client.calls, call))
@@ -85,11 +89,18 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         variables: Mapping[str, object] | None = None,
         page_size: int | None = None,
         key: str | None = None,
+        max_wait: float | None = None,
         **values: object,
     ) -> AsyncIterator[Any]: ...
     @overload
     def iterate[Record](
-        self, call: TypedCall[Record], /, *, page_size: int | None = None, key: str | None = None
+        self,
+        call: TypedCall[Record],
+        /,
+        *,
+        page_size: int | None = None,
+        key: str | None = None,
+        max_wait: float | None = None,
     ) -> AsyncIterator[Record]: ...
     def iterate(
         self,
@@ -99,13 +110,15 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         variables: Mapping[str, object] | None = None,
         page_size: int | None = None,
         key: str | None = None,
+        max_wait: float | None = None,
         **values: object,
     ) -> AsyncIterator[Any]:
         """Return every row, for `async for`; arguments and errors are those of `Endpoints.iterate`."""
         from endpoints_gitops.consumer.pinned import prepare
 
+        call = prepare(self._locked, name, variables, values, max_wait=max_wait, max_wait_option="max_wait")
         target = self._target() if REDIRECTIONS else self
-        return target._pages(prepare(self._locked, name, variables, values), page_size, key)
+        return target._pages(call, page_size, key)
 
     async def close(self) -> None:
         """Close the connections of this event loop once its running calls have ended. A later call opens new
@@ -129,17 +142,18 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
 
     def _pages(self, call: Call, size: int | None, key: str | None) -> AsyncIterator[Any]:
         from endpoints_gitops.consumer.paging import first_page
+        from endpoints_gitops.consumer.pinned import PageCall
 
-        first = first_page(call, size, key)
+        first = PageCall(call=call, page=first_page(call, size, key))
         with self._lock:
             if self._caller is None:  # raises for a missing key now, not when iteration starts
                 self._caller = self._make_caller(self._connection())
 
         async def rows() -> AsyncIterator[Any]:
-            page: AnyPage | None = first
+            page: PageCall | None = first
             while page is not None:
                 async with self._using() as (client, caller):
-                    page_rows, page = await client.drive(caller.page(client.calls, call, page))
+                    page_rows, page = await client.drive(caller.page(client.calls, page))
                 for row in page_rows:
                     yield row
 

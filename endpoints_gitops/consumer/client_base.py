@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.connection import Connection
     from endpoints_gitops.api.rate_limiter import RateLimiter
     from endpoints_gitops.consumer.cache import Cache
+    from endpoints_gitops.consumer.call_event import OnRequest
     from endpoints_gitops.consumer.locked import Locked
     from endpoints_gitops.consumer.pinned import PinnedCalls
     from endpoints_gitops.model.pin import Pin
@@ -90,11 +91,14 @@ class PinnedClient[Transport]:
         budget_url: str | None,
         max_wait: float,
         read_timeout: float,
+        on_request: OnRequest | None,
         transport: Transport | None,
     ) -> None:
         from endpoints_gitops.errors import UsageError
 
         _import_what_checks_calls()
+        from endpoints_gitops.consumer.call_event import checked_hook
+
         if contract not in ("strict", "warn", "off"):
             raise UsageError(f'contract must be "strict", "warn" or "off", not {contract!r}', code="usage.contract")
         self._locked = locked
@@ -103,6 +107,7 @@ class PinnedClient[Transport]:
         self._budget_url = budget_url
         self._max_wait = max_wait
         self._read_timeout = read_timeout
+        self._on_request = checked_hook(on_request)
         self._transport = transport
         self._lock = threading.Lock()
         self._caller: PinnedCalls | None = None
@@ -120,6 +125,7 @@ class PinnedClient[Transport]:
         budget_url: str | None = None,
         max_wait: float = 60.0,
         read_timeout: float = 60.0,
+        on_request: OnRequest | None = None,
         host: str | None = None,
         project_id: int | None = None,
         key: str | None = None,
@@ -134,7 +140,8 @@ class PinnedClient[Transport]:
         accepted ("off"). `cache`: how many seconds to cache answers, or a Cache. `budget_url`: the URL of a Redis in
         which several machines count their requests; by default the processes of this machine count them in a file.
         `max_wait`: the maximum duration of a call in seconds, including waits and retries. `read_timeout`: seconds to
-        wait for one answer before a retry; a slow query needs both to be long enough.
+        wait for one answer before a retry; a slow query needs both to be long enough. `on_request`: a function that is
+        called with a CallEvent after each call, in its thread or event loop; what it raises is logged.
 
         Raises UsageError if the lock or the environment does not exist, and InvalidInput with every mistake in the lock
         or the configuration.
@@ -149,6 +156,7 @@ class PinnedClient[Transport]:
             budget_url=budget_url,
             max_wait=max_wait,
             read_timeout=read_timeout,
+            on_request=on_request,
             transport=transport,
         )
 
@@ -186,6 +194,7 @@ class PinnedClient[Transport]:
             budget_url=self._budget_url,
             max_wait=self._max_wait,
             read_timeout=self._read_timeout,
+            on_request=self._on_request,
             transport=None,
         )
 
@@ -213,7 +222,13 @@ class PinnedClient[Transport]:
         from endpoints_gitops.consumer.pinned import PinnedCalls
 
         host = f"{connection.host} {connection.project_id}"
-        return PinnedCalls(host=host, contract=self._contract, uses=self._locked.uses, cache=self._cache)
+        return PinnedCalls(
+            host=host,
+            contract=self._contract,
+            uses=self._locked.uses,
+            cache=self._cache,
+            on_request=self._on_request,
+        )
 
     def _connection(self) -> Connection:
         return self._locked.connection(self._max_wait, self._read_timeout)

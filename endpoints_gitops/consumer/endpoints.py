@@ -10,9 +10,8 @@ from endpoints_gitops.consumer.client_base import IMPORTS, INHERITED, REDIRECTIO
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
-    from endpoints_gitops.api.run_pages import AnyPage
     from endpoints_gitops.api.transport import AnyTransport  # noqa: F401 - the base class names it as a text
-    from endpoints_gitops.consumer.pinned import Call, PinnedCalls
+    from endpoints_gitops.consumer.pinned import Call, PageCall, PinnedCalls
     from endpoints_gitops.consumer.rows import Rows, TypedRows
     from endpoints_gitops.consumer.typed import TypedCall
 
@@ -39,6 +38,7 @@ class Endpoints(PinnedClient["AnyTransport"]):
         _limit: int | None = None,
         _offset: int | None = None,
         _refresh: Refresh | None = None,
+        _max_wait: float | None = None,
         **values: object,
     ) -> Rows: ...
     @overload
@@ -50,6 +50,7 @@ class Endpoints(PinnedClient["AnyTransport"]):
         _limit: int | None = None,
         _offset: int | None = None,
         _refresh: Refresh | None = None,
+        _max_wait: float | None = None,
     ) -> TypedRows[Record]: ...
     def run(
         self,
@@ -60,6 +61,7 @@ class Endpoints(PinnedClient["AnyTransport"]):
         _limit: int | None = None,
         _offset: int | None = None,
         _refresh: Refresh | None = None,
+        _max_wait: float | None = None,
         **values: object,
     ) -> Rows:
         """Run the pinned version with these variables, and return its rows.
@@ -69,15 +71,18 @@ class Endpoints(PinnedClient["AnyTransport"]):
 
         A call of generated code has the variables already, and gives rows of its class: `run(revenue_by_plan(…))`.
         Pass variables whose names are not Python identifiers in `variables`: `variables={"$browser": "Chrome"}`.
-        Options of the call begin with an underscore: `_limit` and `_offset` (HogQL only), and `_refresh` ("force"
-        bypasses the cache, "direct" also bypasses a materialized table).
+        Options of the call begin with an underscore: `_limit` and `_offset` (HogQL only), `_refresh` ("force" bypasses
+        the cache, "direct" also bypasses a materialized table), and `_max_wait`, the maximum duration of this call in
+        seconds, including waits and retries.
 
         Raises PinMissing, ClientOutdated, UnknownVariable, MissingVariable, WrongVariableType or UsageError before
         anything is sent; then ApiError (a class for each cause) and ContractBroken (a class for each kind of mismatch).
         """
         from endpoints_gitops.consumer.pinned import prepare
 
-        call = prepare(self._locked, name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
+        call = prepare(
+            self._locked, name, variables, values, limit=_limit, offset=_offset, refresh=_refresh, max_wait=_max_wait
+        )
         target = self._target() if REDIRECTIONS else self
         with target._using() as (client, caller):
             return client.drive(caller.run(client.calls, call))
@@ -91,11 +96,18 @@ class Endpoints(PinnedClient["AnyTransport"]):
         variables: Mapping[str, object] | None = None,
         page_size: int | None = None,
         key: str | None = None,
+        max_wait: float | None = None,
         **values: object,
     ) -> Iterator[Any]: ...
     @overload
     def iterate[Record](
-        self, call: TypedCall[Record], /, *, page_size: int | None = None, key: str | None = None
+        self,
+        call: TypedCall[Record],
+        /,
+        *,
+        page_size: int | None = None,
+        key: str | None = None,
+        max_wait: float | None = None,
     ) -> Iterator[Record]: ...
     def iterate(
         self,
@@ -105,6 +117,7 @@ class Endpoints(PinnedClient["AnyTransport"]):
         variables: Mapping[str, object] | None = None,
         page_size: int | None = None,
         key: str | None = None,
+        max_wait: float | None = None,
         **values: object,
     ) -> Iterator[Any]:
         """Return every row, fetched page by page during iteration. Variables are checked before the first request.
@@ -116,15 +129,18 @@ class Endpoints(PinnedClient["AnyTransport"]):
         order and no rows arrive meanwhile; a PagingWarning says so once. With `key`, a column of unique values, each
         page starts after the last key of the previous one, so no row is lost or duplicated even if rows arrive. This
         requires a query with `key > {variables.…}` and `ORDER BY key`, whose variable has a default or is passed. An
-        insight has no pages: all its results are returned.
+        insight has no pages: all its results are returned. `max_wait` is the maximum of the time in seconds that all
+        pages take together, without the time that the app spends on their rows; by default each page can take as long
+        as a `run`.
 
         Raises the errors of `run`, UsageError before the first request if the query cannot be paged by `key`, and
         PagesBroken if keys are null or not unique.
         """
         from endpoints_gitops.consumer.pinned import prepare
 
+        call = prepare(self._locked, name, variables, values, max_wait=max_wait, max_wait_option="max_wait")
         target = self._target() if REDIRECTIONS else self
-        return target._pages(prepare(self._locked, name, variables, values), page_size, key)
+        return target._pages(call, page_size, key)
 
     def close(self) -> None:
         """Close every connection once the running calls of other threads have ended. A later call opens new ones."""
@@ -147,16 +163,17 @@ class Endpoints(PinnedClient["AnyTransport"]):
 
     def _pages(self, call: Call, size: int | None, key: str | None) -> Iterator[Any]:
         from endpoints_gitops.consumer.paging import first_page
+        from endpoints_gitops.consumer.pinned import PageCall
 
-        first = first_page(call, size, key)
+        first = PageCall(call=call, page=first_page(call, size, key))
         with self._using():
             pass  # raises for a missing key now, not when iteration starts
 
         def rows() -> Iterator[Any]:
-            page: AnyPage | None = first
+            page: PageCall | None = first
             while page is not None:
                 with self._using() as (client, caller):
-                    page_rows, page = client.drive(caller.page(client.calls, call, page))
+                    page_rows, page = client.drive(caller.page(client.calls, page))
                 yield from page_rows
 
         return rows()

@@ -26,11 +26,12 @@ _SAMPLES: Final[Mapping[str, Json]] = {
 
 def first_page(call: Call, size: int | None, key: str | None = None) -> AnyPage:
     """The first page of a call, with `size` rows per page. Raises UsageError for an unusable size or key."""
-    pin, least = call.pin, 1 if key is None else 2
-    if size is not None and not is_whole(size, least):
-        raise UsageError(f"{pin.label}: page_size must be an integer of at least {least}", code="call.option")
-    if key is not None:
-        return _first_page_by_key(call, size, key)
+    return _first_by_key(call, size, key) if key is not None else _first_by_offset(call, size)
+
+
+def _first_by_offset(call: Call, size: int | None) -> PageRequest:
+    pin = call.pin
+    _check_size(pin, size, 1)
     paged = paged_query(pin)
     if paged.is_union:
         fix = "wrap it: SELECT * FROM (… UNION ALL …), or `run` it, which returns at most 100 rows of each SELECT"
@@ -39,8 +40,14 @@ def first_page(call: Call, size: int | None, key: str | None = None) -> AnyPage:
     return PageRequest(limit=limit, version=pin.version, ceiling=paged.ceiling)
 
 
-def _first_page_by_key(call: Call, size: int | None, key: str) -> KeyPage:
+def _check_size(pin: Pin, size: int | None, least: int) -> None:
+    if size is not None and not is_whole(size, least):
+        raise UsageError(f"{pin.label}: page_size must be an integer of at least {least}", code="call.option")
+
+
+def _first_by_key(call: Call, size: int | None, key: str) -> KeyPage:
     pin = call.pin
+    _check_size(pin, size, 2)
     if pin.kind != HOGQL:
         raise _refused(pin, key, f"a {pin.kind} has no pages")
     if pin.materialized:

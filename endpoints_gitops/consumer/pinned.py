@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.advice import WAIT_LONGER, Advice, Command
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.errors import (
@@ -18,10 +20,13 @@ from endpoints_gitops.api.errors import (
     VariablesRefused,
     VersionInactive,
     VersionNotFound,
+    WaitEnded,
 )
+from endpoints_gitops.api.flow import Deadline
 from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, PageRequest, may_be_truncated, unstable_pages
 from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
+from endpoints_gitops.consumer.call_event import CacheUse, CallEvent, OnRequest, notify
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
 from endpoints_gitops.consumer.client_base import REDIRECTIONS
 from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, PagingWarning
@@ -49,7 +54,7 @@ _WITHOUT_OFFSET: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One checked call."""
+    """One checked call. `max_wait` replaces that of the client."""
 
     pin: Pin
     values: Mapping[str, Json]
@@ -57,6 +62,7 @@ class Call:
     offset: int | None = None
     refresh: Refresh | None = None
     typed: TypedEndpoint[Any] | None = None
+    max_wait: float | None = None
 
     @property
     def key(self) -> str:
@@ -64,6 +70,37 @@ class Call:
         pin = self.pin
         identity: list[Json] = [pin.environment, pin.name, pin.version, pin.endpoint_id, pin.query_hash]
         return canonical([*identity, dict(self.values), self.limit, self.offset])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageCall:
+    """A call that is paged, and its next page. Its `max_wait` is what is left of it for all pages together."""
+
+    call: Call
+    page: AnyPage
+
+
+class CallProgress(Deadline):
+    """When to give up a pinned call, and what happened to it until then, as in CallEvent."""
+
+    cache: CacheUse | None = None
+    request_id: str | None = None
+    execution_id: str | None = None
+
+    def event(self, pin: Pin, error: BaseException | None) -> CallEvent:
+        answered = error.status if isinstance(error, ApiError) else None
+        return CallEvent(
+            endpoint=pin.name,
+            version=pin.version,
+            environment=pin.environment,
+            attempts=self.attempts,
+            cache=self.cache,
+            seconds=self.spent,
+            status=answered or self.status,
+            error=error,
+            request_id=self.request_id,
+            execution_id=self.execution_id,
+        )
 
 
 def prepare(
@@ -75,6 +112,8 @@ def prepare(
     limit: int | None = None,
     offset: int | None = None,
     refresh: Refresh | None = None,
+    max_wait: float | None = None,
+    max_wait_option: str = "_max_wait",
 ) -> Call:
     """A checked call of the pin of this name. `variables` and `values` are the two ways to pass variables; a typed call
     has its own.
@@ -101,9 +140,10 @@ def prepare(
         if twice:
             raise UsageError(f"{pin.name}: variable {twice[0]!r} is passed twice", code="call.option")
         values = {**variables, **values}
-    call = Call(pin=pin, values=check_variables(pin, values), limit=limit, offset=offset, refresh=refresh, typed=typed)
-    if limit is not None or offset is not None or refresh is not None:
-        mistake = option_mistake(call)
+    checked = check_variables(pin, values)
+    call = Call(pin=pin, values=checked, limit=limit, offset=offset, refresh=refresh, max_wait=max_wait, typed=typed)
+    if limit is not None or offset is not None or refresh is not None or max_wait is not None:
+        mistake = option_mistake(call, max_wait_option)
         if mistake is not None:
             raise UsageError(f"{pin.label}: {mistake}", code="call.option")
     return call
@@ -117,32 +157,78 @@ class PinnedCalls:
     contract: Strictness
     uses: Mapping[str, Use]
     cache: Cache | None = None
+    on_request: OnRequest | None = None
     _warned: set[str] = field(default_factory=set)
 
     def run(self, calls: Calls, call: Call) -> Flow[Rows]:
         """The rows of one answer. Raises ApiError, ContractBroken."""
-        cache = self.cache
-        if cache is None:
-            return self._rows(call, (yield from self._ask(calls, call)))
+        progress = CallProgress(calls.context, call.max_wait)
+        if self.cache is None and self.on_request is None:
+            return self._rows(call, (yield from self._ask(calls, call, progress)))
+        flow = (
+            self._fetch(calls, call, progress) if self.cache is None else self._use(self.cache, calls, call, progress)
+        )
+        return (yield from flow) if self.on_request is None else (yield from self._observed(flow, call.pin, progress))
+
+    def page(self, calls: Calls, page_call: PageCall) -> Flow[tuple[Rows, PageCall | None]]:
+        """The rows of one page, and the next page. Pages are not cached: they would be from different times.
+
+        Raises ApiError (including PagesBroken) and ContractBroken.
+        """
+        call = page_call.call
+        progress = CallProgress(calls.context, call.max_wait)
+        flow = self._read_page(calls, call, page_call.page, progress)
+        if self.on_request is None:
+            rows, following = yield from flow
+        else:
+            rows, following = yield from self._observed(flow, call.pin, progress)
+        if following is None:
+            return rows, None
+        left = None if call.max_wait is None else progress.left
+        return rows, PageCall(call=replace(call, max_wait=left), page=following)
+
+    def _observed[T](self, flow: Flow[T], pin: Pin, progress: CallProgress) -> Flow[T]:
+        """The flow; `on_request` is called when it ends."""
+        assert self.on_request is not None
+        try:
+            result = yield from flow
+        except BaseException as error:
+            notify(self.on_request, progress.event(pin, error))
+            raise
+        notify(self.on_request, progress.event(pin, None))
+        return result
+
+    def _fetch(self, calls: Calls, call: Call, progress: CallProgress) -> Flow[Rows]:
+        return self._rows(call, (yield from self._ask(calls, call, progress)))
+
+    def _use(self, cache: Cache, calls: Calls, call: Call, progress: CallProgress) -> Flow[Rows]:
+        """The rows of an answer that is cached, or that will be."""
         key = f"{self.host} {call.key}"
         if call.refresh in ("force", "direct"):
-            answer = yield from self._ask(calls, call)
+            answer = yield from self._ask(calls, call, progress)
             rows = self._rows(call, answer)
             cache.put(key, answer)
             return rows
         while (claim := cache.claim(key)) is not None:
             if isinstance(claim, tuple):
+                progress.cache = "hit"
                 return self._rows(call, claim[1], age=claim[0])
-            shared = yield Join(claim)
+            progress.cache = "shared"
+            try:
+                shared = yield Join(claim, progress.left)
+            except TimeoutError:
+                message = f"{call.pin.label}: max_wait ended before the answer to another call of the same arrived"
+                raise WaitEnded(message, endpoint=call.pin.name, fix=_fix_wait()) from None
             if shared is not None:
                 return self._rows(call, shared)
-        return (yield from self._ask_for_all(calls, call, cache, key))
+        progress.cache = "miss"
+        return (yield from self._ask_for_all(calls, call, cache, key, progress))
 
-    def _ask_for_all(self, calls: Calls, call: Call, cache: Cache, key: str) -> Flow[Rows]:
+    def _ask_for_all(self, calls: Calls, call: Call, cache: Cache, key: str, progress: CallProgress) -> Flow[Rows]:
         """Make the request for all callers that wait for the same answer. If this caller is cancelled, another one
         does."""
         try:
-            answer = yield from self._ask(calls, call)
+            answer = yield from self._ask(calls, call, progress)
             rows = self._rows(call, answer)
         except EndpointsError as error:
             cache.settle(key, error=error)
@@ -153,26 +239,29 @@ class PinnedCalls:
         cache.settle(key, answer)
         return rows
 
-    def page(self, calls: Calls, call: Call, page: AnyPage) -> Flow[tuple[Rows, AnyPage | None]]:
-        """The rows of one page, and the next page. Pages are not cached: they would be from different times.
-
-        Raises ApiError (including PagesBroken) and ContractBroken.
-        """
+    def _read_page(
+        self, calls: Calls, call: Call, page: AnyPage, progress: CallProgress
+    ) -> Flow[tuple[Rows, AnyPage | None]]:
         pin = call.pin
+        if progress.left <= 0:
+            raise WaitEnded(
+                f"{pin.label}: max_wait ended before all pages were read", endpoint=pin.name, fix=_fix_wait()
+            )
         if pin.kind != HOGQL:
-            answer = yield from self._ask(calls, call)
+            answer = yield from self._ask(calls, call, progress)
             return _typed(call, rows_of(pin, answer, has_more=answer.has_more)), None
         values = check_variables(pin, {**call.values, **page.values}) if page.values else call.values
         page_call = replace(call, values=values, limit=page.limit, offset=page.offset or None)
-        answer = yield from self._ask(calls, page_call)
+        answer = yield from self._ask(calls, page_call, progress)
         results, following = page.read(answer)
         if isinstance(following, PageRequest) and (why := paged_query(pin).unstable):
             self._warn_once(pin, unstable_pages(why))
         return _typed(call, rows_of(pin, answer, results=results, has_more=answer.has_more)), following
 
-    def _ask(self, calls: Calls, call: Call) -> Flow[RunAnswer]:
+    def _ask(self, calls: Calls, call: Call, progress: CallProgress) -> Flow[RunAnswer]:
         """The server's answer, checked against the pin. Raises ApiError, ContractBroken."""
         pin = call.pin
+        progress.request_id = request_id = str(uuid.uuid4())
         try:
             answer = yield from calls.run(
                 pin.name,
@@ -181,13 +270,21 @@ class PinnedCalls:
                 limit=call.limit,
                 offset=call.offset,
                 refresh=call.refresh,
+                client_query_id=request_id,
                 draws_materialized=pin.materialized and call.refresh != "direct",
+                deadline=progress,
             )
         except ApiError as error:
-            error.fix = _fix(pin, error)
+            inactive: ApiError | None = None
             if isinstance(error, EndpointNotFound):
-                yield from _explain(calls, pin, error)
+                inactive = yield from _inactive(calls, pin, error, progress)
+            else:
+                error.fix = _fix(pin, error)
+            (inactive or error).identify(request_id)
+            if inactive is not None:
+                raise inactive from None
             raise
+        progress.execution_id = answer.execution_id
         if self.contract == "off":
             check_widths(pin, answer)
             return answer
@@ -239,26 +336,30 @@ def _fix(pin: Pin, error: ApiError) -> str | None:
     return error.fix.in_code() if isinstance(error.fix, Advice) else error.fix
 
 
-def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:
-    """Raise EndpointInactive if the endpoint exists but is inactive, for which a run returns the same 404."""
+def _fix_wait() -> Advice:
+    """The fix of a wait that ended, for someone whose code calls the library."""
+    return Advice(WAIT_LONGER, " waits longer").in_code()
+
+
+def _inactive(calls: Calls, pin: Pin, error: EndpointNotFound, deadline: Deadline) -> Flow[EndpointInactive | None]:
+    """The error for an endpoint that exists but is inactive, for which a run returns the same 404; None otherwise."""
     try:
-        endpoint = yield from calls.get_endpoint(pin.name)
+        endpoint = yield from calls.get_endpoint(pin.name, deadline=deadline)
     except EndpointsError:
-        return
-    if not endpoint.is_active:
-        message = f"the endpoint {pin.name!r} is inactive"
-        fix = Advice(Command("activate", pin.name, "--env", pin.environment))
-        raise EndpointInactive(
-            message,
-            request=error.request,
-            status=error.status,
-            server_code=error.server_code,
-            detail=error.detail,
-            fix=fix,
-        ) from None
+        return None
+    if endpoint.is_active:
+        return None
+    return EndpointInactive(
+        f"the endpoint {pin.name!r} is inactive",
+        request=error.request,
+        status=error.status,
+        server_code=error.server_code,
+        detail=error.detail,
+        fix=Advice(Command("activate", pin.name, "--env", pin.environment)),
+    )
 
 
-def option_mistake(call: Call) -> str | None:
+def option_mistake(call: Call, max_wait_option: str = "_max_wait") -> str | None:
     """Why the options of a call are wrong, or not for this version; None if they are right."""
     limit, offset, refresh, is_rows = call.limit, call.offset, call.refresh, call.pin.kind == HOGQL
     if limit is not None and not is_whole(limit, 1):
@@ -269,6 +370,8 @@ def option_mistake(call: Call) -> str | None:
         return "_offset requires _limit"
     if limit is not None and not is_rows:
         return f"a {call.pin.kind} has no pages: _limit and _offset are for HogQL"
+    if call.max_wait is not None and not _is_duration(call.max_wait):
+        return f"{max_wait_option} must be a number of seconds above 0"
     if refresh is not None and refresh not in _REFRESH:
         return f"_refresh must be one of {', '.join(_REFRESH)}"
     if refresh == "direct" and not call.pin.materialized:
@@ -279,6 +382,11 @@ def option_mistake(call: Call) -> str | None:
 def is_whole(number: Any, least: int) -> bool:  # noqa: ANN401 - any value from an app
     """Whether it is an integer of at least `least`; booleans are not integers."""
     return isinstance(number, int) and not isinstance(number, bool) and number >= least
+
+
+def _is_duration(seconds: Any) -> bool:  # noqa: ANN401 - any value from an app
+    """Whether it is a number of seconds above 0."""
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
 
 
 _DEPRECATED: Final[set[tuple[str, str]]] = set()

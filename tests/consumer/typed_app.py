@@ -13,6 +13,7 @@ from endpoints_gitops import (
     ApiError,
     AsyncEndpoints,
     Cache,
+    CallEvent,
     ColumnsBroken,
     ContractBroken,
     Endpoints,
@@ -37,9 +38,20 @@ class Revenue(BaseModel):
     mrr: float
 
 
+def watch(event: CallEvent) -> None:
+    print(event.endpoint, event.version, event.environment, event.attempts, event.request_id, event.execution_id)
+    assert_type(event.seconds, float)
+    assert_type(event.status, int | None)
+    if event.error is None and event.cache == "shared":
+        print("another call asked for the same")
+
+
 def sync_app() -> int:
-    with Endpoints.from_lock("endpoints.lock", environment="prod", contract="warn", cache=30.0) as endpoints:
-        rows = endpoints.run("revenue", since=date(2026, 7, 1), variables={"$browser": "Chrome"}, _limit=10)
+    app = Endpoints.from_lock("endpoints.lock", environment="prod", contract="warn", cache=30.0, on_request=watch)
+    with app as endpoints:
+        rows = endpoints.run(
+            "revenue", since=date(2026, 7, 1), variables={"$browser": "Chrome"}, _limit=10, _max_wait=5
+        )
         assert_type(rows, Rows)
         assert_type(rows.columns, tuple[str, ...])
         assert_type(rows.types, tuple[str, ...])
@@ -53,7 +65,7 @@ def sync_app() -> int:
             assert_type(series.data, tuple[int | float | None, ...])
             assert_type(series.days, tuple[str, ...])
         print(insights(endpoints))
-        print(list(endpoints.iterate("revenue", page_size=1_000)))
+        print(list(endpoints.iterate("revenue", page_size=1_000, max_wait=60)))
         assert_type(endpoints.pins, Mapping[str, Pin])
         return endpoints.version("revenue")
 
@@ -79,7 +91,7 @@ def careful(endpoints: Endpoints) -> Rows | None:
     except Throttled as throttled:
         print(throttled.retry_after)
     except ApiError as error:
-        print(error.status, error.detail, error.request)
+        print(error.status, error.detail, error.request, error.request_id, error.error_event_id)
     except EndpointsError as error:
         print(error.code, error.message, error.where, error.fix)
     return None
