@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -23,6 +24,7 @@ from endpoints_gitops.model.secret import Secret
 
 CALLS = 100
 STARTS = 21
+FIRST_CALLS = 9
 _SQL = "SELECT number AS n, concat('plan ', toString(number)) AS plan FROM numbers(10) ORDER BY n"
 
 
@@ -34,6 +36,14 @@ def measures() -> Iterator[Measure]:
         note = f"median of {CALLS} calls by turns; the bare call takes {bare:.2g} ms"
         yield Measure(
             what="a pinned call, beyond the bare HTTP call", value=pinned - bare, unit="ms", limit=0.3, note=note
+        )
+        cold, warm = (
+            median(_first_call(server, Path(folder) / "endpoints.lock", before) for _ in range(FIRST_CALLS))
+            for before in ("pass", "endpoints.warm_up()")
+        )
+        note = f"median of {FIRST_CALLS} processes each; {cold:.0f} ms and {warm:.0f} ms"
+        yield Measure(
+            what="the first call after `warm_up`, against one without it", value=warm / cold, limit=0.1, note=note
         )
     nothing, imported = by_turns(_start("pass"), _start("from endpoints_gitops import Endpoints"), STARTS)
     what = "`from endpoints_gitops import Endpoints`, beyond a bare start"
@@ -68,6 +78,18 @@ def pinned_client(host: str, project_id: int, key: str, folder: Path) -> Endpoin
     lock = folder / "endpoints.lock"
     lock.write_bytes(write_lock(Lock(pins=(pin,))))
     return Endpoints.from_lock(lock, host=host, project_id=project_id, key=key)
+
+
+def _first_call(server: dict[str, Any], lock: Path, before: str) -> float:
+    """Milliseconds of the first call of a new process, which does this before it."""
+    reach = f"host={server['url']!r}, project_id={server['project_id']}, key={server['key']!r}"
+    program = (
+        "import time\nfrom endpoints_gitops import Endpoints\n"
+        f"endpoints = Endpoints.from_lock({str(lock)!r}, {reach})\n{before}\nbegan = time.perf_counter()\n"
+        "endpoints.run('plans')\nprint((time.perf_counter() - began) * 1000)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return float(ran.stdout)
 
 
 def _start(program: str) -> Callable[[], object]:

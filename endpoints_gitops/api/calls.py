@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.api.answers import RunAnswer, Unexpected, read, run_answer
 from endpoints_gitops.api.errors import ApiError
-from endpoints_gitops.api.flow import ClientContext, Deadline, exchange, exchange_for_any_status, lost
+from endpoints_gitops.api.flow import ClientContext, Deadline, exchange, exchange_for_any_status, lost, open_connection
 from endpoints_gitops.api.paging import PAGE, whole_list
 from endpoints_gitops.api.wire import Answer, Flow, Request
 from endpoints_gitops.model.json import Json, JsonObject
@@ -207,6 +207,10 @@ class Calls:
         path = self._path("endpoints", "last_execution_times")
         request = Request(method="POST", path=path, body={"names": list(names)}, expects="times by name")
         return self._ask(request, _times)
+
+    def open_connection(self, max_wait: float | None = None) -> Flow[None]:
+        """Open a connection that the next request uses. Raises Unreachable."""
+        return open_connection(self.context, Deadline(self.context, max_wait))
 
     def check_access(self) -> Flow[None]:
         """Check that the key can read endpoints in this project, with the smallest request. Raises ApiError if not."""

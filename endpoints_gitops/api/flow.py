@@ -149,6 +149,27 @@ def exchange(context: ClientContext, request: Request, deadline: Deadline | None
         yield from _wait(context, deadline, pause, f"{request_line(request)}: {ended.message}")
 
 
+def open_connection(context: ClientContext, deadline: Deadline) -> Flow[None]:
+    """Open a connection to the host, which the next request uses, with a HEAD request of its root.
+
+    That request has no key and is not for the API, so it counts against no rate limit. Any answer will do. Raises
+    Unreachable or HostWrong, without a retry.
+    """
+    seconds = max(0.05, deadline.left)
+    happened = yield Send(
+        method="HEAD",
+        url=f"{context.connection.host}/",
+        body=None,
+        connect_seconds=min(seconds, context.retry_policy.connect),
+        read_seconds=seconds,
+        total_seconds=seconds,
+        with_key=False,
+    )
+    is_open = isinstance(happened, Answer) or (isinstance(happened, NoAnswer) and happened.status is not None)
+    if not is_open:
+        raise _error(context, Request(method="HEAD", path="/"), happened)
+
+
 def exchange_for_any_status(context: ClientContext, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
     """Send a request until it has an answer with any status except 429. Returns it with its ApiError, None for a 2xx.
 

@@ -14,6 +14,7 @@ Only hashes of keys are stored. Entries with a time in the future come from a cl
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import sqlite3
 import threading
@@ -136,6 +137,15 @@ class RateLimiter(Protocol):
         """Release the log. Later requests are admitted without being counted."""
 
 
+_SQLITE: Final = threading.RLock()
+"""Held while this process uses SQLite, so that a fork waits for it. A child could never take a mutex that another
+thread of its parent holds in SQLite.
+"""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_SQLITE.acquire, after_in_parent=_SQLITE.release, after_in_child=_SQLITE.release)
+
+
 class FileRateLimiter:
     """The limits of one key on one host, shared by all processes of a user. The secret keys of a project share one log.
 
@@ -160,14 +170,13 @@ class FileRateLimiter:
         self._path = path
         self._notice = notice
         self._now = now
-        self._lock = threading.RLock()
         self._windows = {"direct": direct.windows, "materialized": materialized.windows}
         owner = _owner(connection)
         self._buckets = {kind: f"{kind}_{owner}" for kind in _KINDS}
         self._sqlite: sqlite3.Connection | None = None
         self._is_opened = False
         if not opens_later:
-            with self._lock:
+            with _SQLITE:
                 self._open()
 
     def acquire(self, *, materialized: bool) -> float:
@@ -197,7 +206,7 @@ class FileRateLimiter:
 
     def close(self) -> None:
         """Close the file. Later requests are admitted without being counted."""
-        with self._lock:
+        with _SQLITE:
             self._is_opened = True
             if self._sqlite is not None:
                 self._sqlite.close()
@@ -219,7 +228,7 @@ class FileRateLimiter:
 
     def _transaction[T](self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         """Call `work` in an exclusive transaction and return its result; `otherwise` if the file cannot be used."""
-        with self._lock:
+        with _SQLITE:
             if not self._is_opened:
                 self._open()
             if self._sqlite is None:

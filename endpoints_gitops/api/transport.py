@@ -5,6 +5,7 @@ Redirects are not followed. Plain http ignores the proxies of the environment, b
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - else the first request imports it, when a fork no longer waits for imports
 import json
 import os
 import socket
@@ -315,6 +316,8 @@ def _request(headers: list[tuple[str, str]], request: Send) -> httpx.Request:
     """The httpx request, built here because the client would merge URL and headers again for each one."""
     timeout = httpx.Timeout(request.read_seconds, connect=request.connect_seconds)
     content = None
+    if not request.with_key:
+        headers = [(name, value) for name, value in headers if name.lower() != "authorization"]
     if request.body is not None:
         content, headers = json.dumps(request.body).encode(), [*headers, ("Content-Type", "application/json")]
     return httpx.Request(

@@ -39,7 +39,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """Send a request. The timeouts are for the connection, for each part of the answer, and for the complete answer."""
+    """Send a request. The timeouts are for the connection, for each part of the answer, and for the complete answer.
+    `with_key`: whether the request has the key of the connection.
+    """
 
     method: str
     url: str
@@ -47,6 +49,7 @@ class Send:
     connect_seconds: float
     read_seconds: float
     total_seconds: float
+    with_key: bool = True
 
 
 @dataclass(frozen=True, slots=True)

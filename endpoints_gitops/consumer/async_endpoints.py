@@ -120,6 +120,13 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         target = self._target() if REDIRECTIONS else self
         return target._pages(call, page_size, key)
 
+    async def warm_up(self, *, connect: bool = False) -> None:
+        """Do now, for this event loop, what its first call would do before its request; see `Endpoints.warm_up`."""
+        target = self._target() if REDIRECTIONS else self
+        async with target._using() as (client, _):
+            if connect:
+                await client.drive(client.calls.open_connection())
+
     async def close(self) -> None:
         """Close the connections of this event loop once its running calls have ended. A later call opens new
         connections. An event loop that ends closes its connections by itself.
@@ -141,10 +148,11 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         await self.close()
 
     def _pages(self, call: Call, size: int | None, key: str | None) -> AsyncIterator[Any]:
-        from endpoints_gitops.consumer.paging import first_page
-        from endpoints_gitops.consumer.pinned import PageCall
+        with IMPORTS:
+            from endpoints_gitops.consumer.paging import first_page
+            from endpoints_gitops.consumer.pinned import PageCall
 
-        first = PageCall(call=call, page=first_page(call, size, key))
+            first = PageCall(call=call, page=first_page(call, size, key))
         with self._lock:
             if self._caller is None:  # raises for a missing key now, not when iteration starts
                 self._caller = self._make_caller(self._connection())
@@ -184,8 +192,11 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
     def _open_client(self, loop: object) -> _OpenInLoop:
         from asyncio import AbstractEventLoop
 
+        import anyio.to_thread
+
         from endpoints_gitops.api.client import AsyncClient
 
+        anyio.to_thread.current_default_thread_limiter()  # imports what anyio needs for this kind of event loop
         for other in tuple(self._opened):
             if isinstance(other, AbstractEventLoop) and other.is_closed():  # without shutdown_asyncgens
                 del self._opened[other]

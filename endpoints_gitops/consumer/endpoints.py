@@ -142,6 +142,24 @@ class Endpoints(PinnedClient["AnyTransport"]):
         target = self._target() if REDIRECTIONS else self
         return target._pages(call, page_size, key)
 
+    def warm_up(self, *, connect: bool = False) -> None:
+        """Do now what the first call would do before its request, so that it is not slower than others.
+
+            endpoints = Endpoints.from_lock()
+            endpoints.warm_up()  # when the app starts
+
+        Imports modules, finds the key, reads the certificates, and opens the file in which requests are counted. No
+        request is made. With `connect`, a connection to the host is opened too, by one HEAD request without a key to
+        the root of the host, which counts against no rate limit; a connection that is idle for 5 seconds is closed.
+        Repeat it after a fork and after `close()`.
+
+        Raises CredentialsError or UsageError as a call would; with `connect` also Unreachable (or HostWrong).
+        """
+        target = self._target() if REDIRECTIONS else self
+        with target._using() as (client, _):
+            if connect:
+                client.drive(client.calls.open_connection())
+
     def close(self) -> None:
         """Close every connection once the running calls of other threads have ended. A later call opens new ones."""
         with self._lock:
@@ -162,10 +180,11 @@ class Endpoints(PinnedClient["AnyTransport"]):
         self.close()
 
     def _pages(self, call: Call, size: int | None, key: str | None) -> Iterator[Any]:
-        from endpoints_gitops.consumer.paging import first_page
-        from endpoints_gitops.consumer.pinned import PageCall
+        with IMPORTS:
+            from endpoints_gitops.consumer.paging import first_page
+            from endpoints_gitops.consumer.pinned import PageCall
 
-        first = PageCall(call=call, page=first_page(call, size, key))
+            first = PageCall(call=call, page=first_page(call, size, key))
         with self._using():
             pass  # raises for a missing key now, not when iteration starts
 

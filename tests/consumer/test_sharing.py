@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,7 @@ import pytest
 
 from endpoints_gitops import AsyncEndpoints, Cache, Endpoints, Throttled, UsageError
 from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.api.rate_limiter import _SQLITE
 from endpoints_gitops.api.transport import transport_of
 from endpoints_gitops.model.secret import Secret
 
@@ -414,3 +416,21 @@ def test_a_transport_that_answers_with_something_else_is_named(make):
         UsageError, match="`send` of the transport returned a Response; it must return Answer, NotSent or NoAnswer"
     ):
         make(transport=Other()).run("one")
+
+
+def test_a_fork_waits_for_a_thread_that_counts_a_request():
+    """SQLite's own locks would be held for ever in a child that was forked in the middle of a statement."""
+    held, steps = threading.Event(), []
+
+    def count() -> None:
+        with _SQLITE:
+            held.set()
+            time.sleep(0.2)
+            steps.append("counted")
+
+    with ThreadPoolExecutor(1) as thread:
+        counting = thread.submit(count)
+        assert held.wait(30)
+        assert in_child(lambda: _SQLITE.acquire(timeout=5) or os._exit(3)) == 0
+        assert steps == ["counted"]
+        counting.result(30)
