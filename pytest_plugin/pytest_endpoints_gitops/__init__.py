@@ -115,6 +115,16 @@ def endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig)
     return EndpointCaller(_caller(request, endpoints_config))
 
 
+@pytest.fixture(scope="session")
+def endpoints_session(pytestconfig: pytest.Config, endpoints_config: EndpointsConfig) -> EndpointCaller:
+    """As `endpoints`, for data of module- and session-scoped fixtures; each test that uses such a fixture counts."""
+    from pytest_endpoints_gitops.caller import SessionCaller
+    from pytest_endpoints_gitops.endpoint_caller import EndpointCaller
+    from pytest_endpoints_gitops.suite import suite_of
+
+    return EndpointCaller(SessionCaller(suite_of(pytestconfig).app(endpoints_config)))
+
+
 @pytest.fixture
 def async_endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig) -> AsyncEndpointCaller:
     """The same, awaited, under asyncio, anyio or trio."""

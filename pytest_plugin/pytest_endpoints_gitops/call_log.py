@@ -43,7 +43,7 @@ class LoggedCall:
     """One call. `file` is its recording, None in modes without; `kept` is where in the run's folder the answer waits
     that is to replace it. `read` are the columns that were read by name, and `is_whole` says that rows were read as a
     whole, so every column. `is_answered`: the test got an answer that keeps the contract, in its last attempt; a stub
-    is no such answer.
+    is no such answer. `fixture`: the module- or session-scoped fixture that made the call, for each test that uses it.
     """
 
     environment: str
@@ -56,6 +56,7 @@ class LoggedCall:
     read: set[str] = field(default_factory=set)
     is_whole: bool = False
     is_answered: bool = False
+    fixture: str | None = None
 
     @property
     def label(self) -> str:
@@ -78,6 +79,7 @@ class LoggedCall:
             "read": sorted(self.read),
             "is_whole": self.is_whole,
             "is_answered": self.is_answered,
+            "fixture": self.fixture,
         }
 
     @classmethod
@@ -88,9 +90,9 @@ class LoggedCall:
 class TestLog:
     """What one attempt of one test has done so far.
 
-    `canary` are entries of the canary, `findings` those of the plugin's server, `failures` the failures that were
-    raised. Every failure is noted, whether or not a caller saw it: one that was neither raised nor expected fails the
-    test at its end, and one that comes after the end goes to `late`.
+    `shared` are calls of fixtures that other tests use too. `canary` are entries of the canary, `findings` those of the
+    plugin's server, `failures` the failures that were raised. Every failure is noted, whether or not a caller saw it:
+    one that was neither raised nor expected fails the test at its end, and one that comes after the end goes to `late`.
     """
 
     __test__ = False
@@ -100,6 +102,7 @@ class TestLog:
         self.nodeid = item.nodeid
         self.properties = item.user_properties
         self.calls: list[LoggedCall] = []
+        self.shared: list[LoggedCall] = []
         self.canary: list[dict[str, Any]] = []
         self.findings: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
@@ -136,6 +139,13 @@ class TestLog:
         if entry not in self.properties:
             self.properties.append(entry)
 
+    def share(self, call: LoggedCall) -> None:
+        """Count a call of a fixture that the test uses, once."""
+        if all(known is not call for known in self.shared):
+            self.shared.append(call)
+            self.note_endpoint(call.label)
+            self.is_used = True
+
     def note(self, failure: Failure) -> None:
         """Note a failure of this attempt, where it is born."""
         self.is_used = True
@@ -164,7 +174,7 @@ class TestLog:
 
     def as_plain(self) -> dict[str, Any]:
         return {
-            "calls": [call.as_plain() for call in self.calls],
+            "calls": [call.as_plain() for call in (*self.shared, *self.calls)],
             "canary": self.canary,
             "findings": self.findings,
             "failures": self.failures,

@@ -12,13 +12,15 @@ from endpoints_gitops.model.suggestions import did_you_mean
 from pytest_endpoints_gitops.call_log import STUBBED, LoggedCall, noting
 from pytest_endpoints_gitops.calls import ALL_ROWS, Page, PinnedCall, SourceAnswer
 from pytest_endpoints_gitops.contract import refreshing
-from pytest_endpoints_gitops.failures import ColumnUnknown, ContractViolated, EndpointRef
+from pytest_endpoints_gitops.failures import ColumnUnknown, ContractViolated, EndpointRef, StubInvalid
 from pytest_endpoints_gitops.fakes import real_files
+from pytest_endpoints_gitops.marks import UNMARKED
 from pytest_endpoints_gitops.rows import ColumnReads, TestedRows
 from pytest_endpoints_gitops.stubbing import EndpointStub, add_stub, stubbed_answer, take_stub
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.call_log import TestLog
+    from pytest_endpoints_gitops.failures import Failure
     from pytest_endpoints_gitops.marks import Mark
     from pytest_endpoints_gitops.sources import AnswerSource
     from pytest_endpoints_gitops.stubbing import Rows
@@ -37,15 +39,21 @@ class PreparedCall:
     stubbed: StubAnswer | None = None
 
 
-@dataclass(slots=True)
 class TestCaller:
     """The calls of one test."""
 
     __test__ = False
 
-    app: AppUnderTest
-    log: TestLog
-    mark: Mark
+    def __init__(self, app: AppUnderTest, log: TestLog, mark: Mark) -> None:
+        self.app = app
+        self.mark = mark
+        self._log: TestLog | None = log
+
+    @property
+    def log(self) -> TestLog:
+        """The log of the test that calls."""
+        assert self._log is not None, "a caller of no test overrides this"
+        return self._log
 
     @property
     def source(self) -> AnswerSource:
@@ -63,7 +71,7 @@ class TestCaller:
         """The call, noted before it is made: a call that fails needs its recording too."""
         with noting(self.log), real_files():
             call = self.app.call(name, given, page, self.log)
-            stubbed = None if ignores_stubs or not self.log.stubs else take_stub(call, self.log)
+            stubbed = None if ignores_stubs else self._take_stub(call)
             source = self.source
             logged = LoggedCall(
                 environment=call.pin.environment,
@@ -76,7 +84,7 @@ class TestCaller:
                 is_kept = source.name == "refresh"
                 logged.file = call.file if is_kept else self.app.recordings.choose(call).file
                 logged.kept = self.app.live.kept(call) if is_kept else None
-        self.log.calls.append(logged)
+        self._note(logged)
         return PreparedCall(call, logged, stubbed)
 
     def is_immediate(self, prepared: PreparedCall) -> bool:
@@ -109,7 +117,7 @@ class TestCaller:
         for results of an insight that do not have the shape of its kind.
         """
         call = prepared.call
-        reads = ColumnReads(prepared.logged, self.log, lambda name: self._unknown_column(call, answer, name))
+        reads = ColumnReads(prepared.logged, self._note_failure, lambda name: self._unknown_column(call, answer, name))
         try:
             return TestedRows.of_answer(call.pin, answer.run, reads, results)
         except ResultsBroken as error:
@@ -146,6 +154,15 @@ class TestCaller:
             retry_after=retry_after,
         )
 
+    def _note(self, logged: LoggedCall) -> None:
+        self.log.calls.append(logged)
+
+    def _note_failure(self, failure: Failure) -> None:
+        self.log.note(failure)
+
+    def _take_stub(self, call: PinnedCall) -> StubAnswer | None:
+        return take_stub(call, self.log) if self.log.stubs else None
+
     def _unknown_column(self, call: PinnedCall, answer: SourceAnswer, name: str) -> ColumnUnknown:
         """Where another version that was recorded has the column, that is what changed."""
         endpoint = call.endpoint
@@ -168,3 +185,40 @@ class TestCaller:
             defined,
             command=("endpoints-gitops", *command),
         )
+
+
+class SessionCaller(TestCaller):
+    """The calls of fixtures that live longer than a test, in the mode of the run. Marks and stubs belong to a test, so
+    they do not hold here.
+    """
+
+    def __init__(self, app: AppUnderTest) -> None:
+        self.app = app
+        self.mark = UNMARKED
+        self._log = None
+
+    @property
+    def log(self) -> TestLog:
+        """The log of the test that runs now: that of a fixture's first user while it is set up."""
+        log = self.app.suite.running_log()
+        if log is None:
+            raise RuntimeError("endpoints_session belongs to a run of tests, and none runs")
+        log.is_used = True
+        return log
+
+    def stub(self, name: str, **_: object) -> EndpointStub:
+        """Raises StubInvalid."""
+        raise StubInvalid(
+            EndpointRef(name),
+            "a stub belongs to one test, and endpoints_session to all",
+            ("by", self.log.nodeid),
+            ("instead", "endpoints.stub(…) or endpoints_server.answer(…)"),
+            command=self.log.test.command(),
+        )
+
+    def _note(self, logged: LoggedCall) -> None:
+        self.app.suite.shared_calls.note(logged, self.log)
+
+    def _take_stub(self, call: PinnedCall) -> StubAnswer | None:
+        del call
+        return None

@@ -208,6 +208,17 @@ class TestHooks:
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+        self.suite.shared_calls.begin(fixturedef)
+        try:
+            return (yield)
+        finally:
+            self.suite.shared_calls.end()
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        self.suite.shared_calls.forget(fixturedef)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """A failure in a task group comes in a group of exceptions, and is taken out of it."""
         if pyfuncitem.get_closest_marker(MARKER) is None:
@@ -251,6 +262,8 @@ class TestHooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
+        if LOG in item.stash:
+            self.suite.shared_calls.share(item, item.stash[LOG])
         if report.failed and LOG in item.stash:
             item.stash[LOG].has_failed = True
         if call.excinfo is not None and isinstance(call.excinfo.value, Failure):

@@ -25,14 +25,14 @@ class Mark:
     tolerance: float | None = None
 
 
-_UNMARKED: Final = Mark()
+UNMARKED: Final = Mark()
 
 
 def mark_of(node: pytest.Item) -> Mark:
     """The closest marker that says a thing decides it."""
     markers = [marker for marker in node.iter_markers(MARKER) if marker.args or marker.kwargs]
     if not markers:
-        return _UNMARKED
+        return UNMARKED
     names = next((marker.args for marker in markers if marker.args), ())
     given = {key: _closest(markers, key) for key in _KEYWORDS}
     if given["canary"] is not None:

@@ -18,6 +18,7 @@ FIXTURES: Final = frozenset(
         "endpoints_server",
         "endpoints_env",
         "endpoints_lock",
+        "endpoints_session",
     }
 )
 DESCRIPTION: Final = (

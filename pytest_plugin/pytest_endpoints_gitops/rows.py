@@ -9,7 +9,7 @@ from opcode import opmap
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from endpoints_gitops.consumer.rows import Row, Rows, Shape, rows_of
-from pytest_endpoints_gitops.call_log import LoggedCall, TestLog
+from pytest_endpoints_gitops.call_log import LoggedCall
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,24 +17,26 @@ if TYPE_CHECKING:
 
     from endpoints_gitops.api.answers import RunAnswer
     from endpoints_gitops.model.pin import Pin
-    from pytest_endpoints_gitops.failures import ColumnUnknown
+    from pytest_endpoints_gitops.failures import ColumnUnknown, Failure
 
 _LOAD_ATTR: Final = opmap["LOAD_ATTR"]
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnReads:
-    """Where reads are noted. `unknown` makes the failure for a column that the answer does not have."""
+    """Where reads are noted. `unknown` makes the failure for a column that the answer does not have, and `note` notes
+    it.
+    """
 
     call: LoggedCall
-    log: TestLog
+    note: Callable[[Failure], None]
     unknown: Callable[[str], ColumnUnknown]
 
     def column(self, name: str, shape: Shape) -> None:
         """Note a read. Raises ColumnUnknown, which is noted too."""
         if name not in shape.columns:
             failure = self.unknown(name)
-            self.log.note(failure)
+            self.note(failure)
             raise failure
         self.call.read.add(name)
 

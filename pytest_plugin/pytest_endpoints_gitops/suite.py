@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_endpoints_gitops.recordings import Recordings
     from pytest_endpoints_gitops.run_folder import RunFolder
     from pytest_endpoints_gitops.server import EndpointsServer
+    from pytest_endpoints_gitops.session_data import SharedCalls
     from pytest_endpoints_gitops.sources import AnswerSource, LiveCalls, ReplaySource
 
 _READERS: Final = "endpoints/readers"
@@ -70,6 +71,13 @@ class Suite:
         from pytest_endpoints_gitops.collection import Completeness
 
         return Completeness()
+
+    @cached_property
+    def shared_calls(self) -> SharedCalls:
+        """The calls of fixtures that live longer than a test."""
+        from pytest_endpoints_gitops.session_data import SharedCalls
+
+        return SharedCalls()
 
     @cached_property
     def project(self) -> AppProject:

@@ -114,10 +114,18 @@ def _calls(suite: Suite, calls: list[LoggedCall], tests: int) -> str:
     made = suite.run_folder.spent
     live = _many(made, "live call") if made else "nothing asked of the server"
     stubbed = sum(call.is_stubbed for call in calls)
+    count = sum(call.fixture is None for call in calls) + len(set(_keys_of_shared(calls)))
     return (
-        f"{_many(len(calls), 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, "
+        f"{_many(count, 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, "
         f"{f'{stubbed} stubbed, ' if stubbed else ''}{live}"
     )
+
+
+def _keys_of_shared(calls: list[LoggedCall]) -> Iterator[tuple[str, ...]]:
+    """What tells calls of fixtures apart: each is in the log of every test that uses its fixture."""
+    for call in calls:
+        if call.fixture is not None:
+            yield call.fixture, call.environment, call.label, repr(call.variables), call.file or ""
 
 
 def _words(kind: str) -> str:
