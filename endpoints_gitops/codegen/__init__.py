@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, cast
 
 from endpoints_gitops.codegen.interface import EndpointInterface
-from endpoints_gitops.model.target import NATIVE, GeneratedFile, GenerationTarget
+from endpoints_gitops.model.target import NATIVE, STUB, GeneratedFile, GenerationTarget
 
-_MODULES: Final[Mapping[tuple[str, str], str]] = {("python", NATIVE): "python"}
+_MODULES: Final[Mapping[tuple[str, str], str]] = {
+    ("python", NATIVE): "python",
+    ("python", STUB): "python_stub",
+}
 """The module of each language and generator."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,14 +44,16 @@ _PLAIN: Final[Mapping[ValueKind, str]] = {
     ValueKind.DATE: "_dt.date",
     ValueKind.DATETIME: "_dt.datetime",
 }
+_DIGITS: Final = re.compile(r"(\d+)")
+_LIBRARY: Final = ("AsyncEndpoints", "Endpoints", "Row", "Rows", "TypedCall", "TypedEndpoint", "TypedRows")
 _IMPORTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "collections.abc": ("Sequence",),
+    "collections.abc": ("AsyncIterator", "Iterator", "Mapping", "Sequence"),
     "dataclasses": ("dataclass",),
     "decimal": ("Decimal",),
-    "typing": ("Any", "ClassVar"),
+    "typing": ("Any", "ClassVar", "Literal", "NotRequired", "TypedDict", "overload"),
     "endpoints_gitops": (
         "UNSET",
-        *sorted((*_RECORDS.values(), *_FUNNELS.values(), "Row", "TypedCall", "TypedEndpoint", "Unset")),
+        *sorted((*_RECORDS.values(), *_FUNNELS.values(), *_LIBRARY, "Unset")),
     ),
 }
 _RESERVED: Final = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *sum(_IMPORTS.values(), ())))
@@ -60,7 +63,7 @@ _FIELD_TYPES: Final = frozenset(("Any", "ClassVar", "Decimal", "bool", "dict", "
 
 def files(interfaces: Sequence[EndpointInterface], target: GenerationTarget) -> tuple[GeneratedFile, ...]:
     """One module, or a package with a module for each endpoint."""
-    modules = _python_endpoints(interfaces)
+    modules = python_endpoints(interfaces)
     if not target.per_endpoint:
         return (_file(f"{_MODULE}.py", _module(modules), interfaces),)
     package = _file(f"{_MODULE}/__init__.py", _package(modules), ())
@@ -80,16 +83,21 @@ def _file(path: str, text: str, interfaces: Sequence[EndpointInterface]) -> Gene
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonEndpoint:
-    """An endpoint with its names in Python: of the function, of the class of its rows, and of fields and parameters.
+    """An endpoint with its names in Python: of the function, of classes, and of fields and parameters.
 
-    `row` is None without known columns. `fields` are in the order of the columns.
+    `fields` are in the order of the columns.
     """
 
     interface: EndpointInterface
     function: str
-    row: str | None
+    class_name: str
     fields: tuple[str, ...]
     parameters: Mapping[str, str]
+
+    @property
+    def row(self) -> str | None:
+        """The class of its rows; None without known columns."""
+        return None if self.interface.fields is None else self.class_name
 
     @property
     def record(self) -> str:
@@ -108,15 +116,15 @@ class PythonEndpoint:
         return self.record if self.record.isidentifier() and self.record != "Any" else "object"
 
 
-def _python_endpoints(interfaces: Sequence[EndpointInterface]) -> list[PythonEndpoint]:
+def python_endpoints(interfaces: Sequence[EndpointInterface]) -> list[PythonEndpoint]:
     names = [interface.pin.name for interface in interfaces]
     functions = identifiers(names, lambda name: _free(snake_case(name), _RESERVED), _RESERVED)
-    rows = identifiers(names, lambda name: _free(pascal_case(name), _RESERVED), _RESERVED)
+    classes = identifiers(names, lambda name: _free(pascal_case(name), _RESERVED), _RESERVED)
     return [
         PythonEndpoint(
             interface=interface,
             function=functions[interface.pin.name],
-            row=None if interface.fields is None else rows[interface.pin.name],
+            class_name=classes[interface.pin.name],
             fields=_field_names([field.column for field in interface.fields or ()]),
             parameters=identifiers(
                 [parameter.variable for parameter in interface.parameters], lambda name: _member(name, frozenset())
@@ -152,7 +160,7 @@ def _free(name: str, reserved: frozenset[str]) -> str:
 
 
 @dataclass(slots=True)
-class _Source:
+class PythonSource:
     """Lines of a module, and the names that they need."""
 
     lines: list[str] = field(default_factory=list)
@@ -176,7 +184,7 @@ class _Source:
 
     @staticmethod
     def _union(texts: Iterable[str]) -> str:
-        parts = dict.fromkeys(part for text in texts for part in _union_parts(text))
+        parts = dict.fromkeys(part for text in texts for part in union_parts(text))
         if "Any" in parts:
             return "Any"
         return " | ".join([*(part for part in parts if part != "None"), *(["None"] if "None" in parts else [])])
@@ -200,23 +208,35 @@ class _Source:
     def _optional(text: str, parameter: Parameter) -> str:
         return f"{text} | None" if parameter.type.nullable and text != "object" else text
 
+    def record(self, endpoint: PythonEndpoint) -> str:
+        """The type of a record of an endpoint."""
+        if endpoint.row is None:
+            self.needed |= {*union_parts(endpoint.record)}
+        return endpoint.record
+
     def name(self, name: str) -> str:
         """A name that has to be imported, except those of Python."""
         self.needed.add(name)
         return name
 
-    def imports(self) -> Iterator[str]:
-        if any(name.startswith("_dt.") for name in self.needed):
-            yield "import datetime as _dt"
+    def imports(self, *modules: str) -> Iterator[str]:
+        """The lines that import what is needed, and whole modules of other distributions: each section after an empty
+        line.
+        """
+        standard = ["import datetime as _dt"] if any(name.startswith("_dt.") for name in self.needed) else []
+        others = [f"import {module}" for module in modules]
         for module, names in _IMPORTS.items():
             used = [name for name in names if name in self.needed]
             if used and module == "endpoints_gitops":
-                yield from ("", f"from {module} import (", *(f"    {name}," for name in used), ")")
+                others += [f"from {module} import (", *(f"    {name}," for name in used), ")"]
             elif used:
-                yield f"from {module} import {', '.join(used)}"
+                standard.append(f"from {module} import {', '.join(used)}")
+        for section in (standard, others):
+            if section:
+                yield from ("", *section)
 
 
-def _union_parts(text: str) -> list[str]:
+def union_parts(text: str) -> list[str]:
     """The members of a union, whose own items may have unions in brackets."""
     parts, depth, start = [], 0, 0
     for index, character in enumerate(text):
@@ -228,12 +248,12 @@ def _union_parts(text: str) -> list[str]:
 
 
 def _module(endpoints: Sequence[PythonEndpoint]) -> str:
-    source = _Source()
+    source = PythonSource()
     for endpoint in endpoints:
         _write_endpoint(source, endpoint)
     example = next(iter(endpoints), None)
     call = "NAME(…)" if example is None else f"{example.function}({'…' if example.interface.parameters else ''})"
-    names = sorted(name for endpoint in endpoints for name in (endpoint.function, endpoint.row) if name)
+    names = [name for endpoint in endpoints for name in (endpoint.function, endpoint.row) if name]
     return "\n".join(
         [
             "# fmt: off",
@@ -248,10 +268,9 @@ def _module(endpoints: Sequence[PythonEndpoint]) -> str:
             '"""',
             "",
             "from __future__ import annotations",
-            "",
             *source.imports(),
             "",
-            *_all(names),
+            *exports(names),
             *source.lines,
             "",
         ]
@@ -267,19 +286,35 @@ def _package(endpoints: Sequence[PythonEndpoint]) -> str:
             "# ruff: noqa",
             '"""Typed calls of the versions that endpoints.lock pins."""',
             "",
-            *(f"from .{module} import {', '.join(exported)}" for module, exported in names.items()),
+            *(
+                line
+                for module in sorted(names, key=_natural_key)
+                for line in (f"from .{module} import (", *(f"    {name}," for name in names[module]), ")")
+            ),
             "",
-            *_all(sorted(name for exported in names.values() for name in exported)),
+            *exports(name for exported in names.values() for name in exported),
             "",
         ]
     )
 
 
-def _all(names: Sequence[str]) -> list[str]:
-    return ["__all__ = [", *(f"    {_literal(name)}," for name in names), "]"] if names else ["__all__: list[str] = []"]
+def exports(names: Iterable[str]) -> list[str]:
+    """The lines of `__all__`, in the order of ruff and isort: constants, classes, functions; numbers by their value."""
+    ordered = sorted(
+        names,
+        key=lambda name: (not name.isupper(), name.islower(), _natural_key(name)),
+    )
+    return (
+        ["__all__ = [", *(f"    {literal(name)}," for name in ordered), "]"] if ordered else ["__all__: list[str] = []"]
+    )
 
 
-def _write_endpoint(source: _Source, endpoint: PythonEndpoint) -> None:
+def _natural_key(name: str) -> list[tuple[int, str]]:
+    """A key to sort names by, in which numbers count by their value: `n9` comes before `n10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(name)]
+
+
+def _write_endpoint(source: PythonSource, endpoint: PythonEndpoint) -> None:
     interface, lines = endpoint.interface, source.lines
     pin = interface.pin
     if endpoint.row is not None:
@@ -288,20 +323,18 @@ def _write_endpoint(source: _Source, endpoint: PythonEndpoint) -> None:
         lines += ["", "", f"{holder} = {source.name('TypedEndpoint')}("]
     else:
         holder = f"_{endpoint.function.upper()}"
-        for name in (endpoint.record, *_union_parts(endpoint.record)):
-            source.name(name)
-        lines += ["", "", f"{holder}: {source.name('TypedEndpoint')}[{endpoint.record}] = TypedEndpoint("]
-    lines += [f"    {_literal(pin.name)},", f"    record={endpoint.record_class},"]
+        lines += ["", "", f"{holder}: {source.name('TypedEndpoint')}[{source.record(endpoint)}] = TypedEndpoint("]
+    lines += [f"    {literal(pin.name)},", f"    record={endpoint.record_class},"]
     if interface.fields is not None:
-        lines += ["    fields=(", *(f"        {_literal(name)}," for name in endpoint.fields), "    ),"]
+        lines += ["    fields=(", *(f"        {literal(name)}," for name in endpoint.fields), "    ),"]
     lines.append("    pins={")
     for known in sorted((pin, *interface.twins), key=lambda known: known.environment):
-        lines.append(f'        {_literal(known.environment)}: ({known.version}, "{known.contract_hash}"),')
+        lines.append(f'        {literal(known.environment)}: ({known.version}, "{known.contract_hash}"),')
     lines += ["    },", "    module=__name__,", ")"]
     _write_function(source, endpoint, holder)
 
 
-def _write_row(source: _Source, endpoint: PythonEndpoint) -> None:
+def _write_row(source: PythonSource, endpoint: PythonEndpoint) -> None:
     interface, lines = endpoint.interface, source.lines
     source.needed |= {"dataclass", "ClassVar"}
     lines += [
@@ -314,11 +347,11 @@ def _write_row(source: _Source, endpoint: PythonEndpoint) -> None:
         f"    __endpoint__: ClassVar[TypedEndpoint[{endpoint.row}]]",
     ]
     for name, column in zip(endpoint.fields, interface.fields or (), strict=True):
-        comment = "" if name == column.column else f"  # column {_literal(column.column)}"
+        comment = "" if name == column.column else f"  # column {literal(column.column)}"
         lines.append(f"    {name}: {source.annotation(column.type)}{comment}")
 
 
-def _write_function(source: _Source, endpoint: PythonEndpoint, holder: str) -> None:
+def _write_function(source: PythonSource, endpoint: PythonEndpoint, holder: str) -> None:
     interface, lines = endpoint.interface, source.lines
     pin = interface.pin
     result = f"{source.name('TypedCall')}[{endpoint.record}]"
@@ -330,27 +363,26 @@ def _write_function(source: _Source, endpoint: PythonEndpoint, holder: str) -> N
         lines.append(f") -> {result}:")
     else:
         lines += ["", "", f"def {endpoint.function}() -> {result}:"]
-    lines += _docstring(endpoint)
+    lines += docstring(endpoint)
     if not interface.parameters:
         lines.append(f"    return {holder}.call({{}})")
         return
     lines += [f"    return {holder}.call(", "        {"]
     lines += [
-        f"            {_literal(parameter.variable)}: {names[parameter.variable]},"
-        for parameter in interface.parameters
+        f"            {literal(parameter.variable)}: {names[parameter.variable]}," for parameter in interface.parameters
     ]
     lines += ["        }", "    )"]
     assert pin.variables, "parameters come from them"
 
 
-def _signature(source: _Source, name: str, parameter: Parameter) -> str:
+def _signature(source: PythonSource, name: str, parameter: Parameter) -> str:
     kind = source.argument(parameter)
     if parameter.required:
         return f"{name}: {kind},"
     return f"{name}: {kind} | {source.name('Unset')} = {source.name('UNSET')},"
 
 
-def _docstring(endpoint: PythonEndpoint) -> list[str]:
+def docstring(endpoint: PythonEndpoint) -> list[str]:
     pin = endpoint.interface.pin
     lines = [f"Call {pin.label}."]
     defaults = [
@@ -369,9 +401,9 @@ def _docstring(endpoint: PythonEndpoint) -> list[str]:
 
 
 def _python_value(value: Json) -> str:
-    return _literal(value) if isinstance(value, str) else repr(value)
+    return literal(value) if isinstance(value, str) else repr(value)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """A text as a literal, in double quotes if possible. Characters that cannot be seen are escaped."""
     return f'"{repr(chr(39) + text)[2:-1]}"' if '"' not in text else repr(text)
