@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     )
     from endpoints_gitops.consumer.rows import Row, Rows, TypedRows
     from endpoints_gitops.consumer.typed import UNSET, TypedCall, TypedEndpoint, Unset
-    from endpoints_gitops.errors import CredentialsError, EndpointsError, InvalidInput, UsageError
+    from endpoints_gitops.errors import CredentialsError, EndpointsError, InvalidInput, MissingExtra, UsageError
     from endpoints_gitops.model.pin import Pin
 
 _ROOMS = {
@@ -111,7 +111,7 @@ _ROOMS = {
         "UnreadableValue ContractWarning PagingWarning"
     ),
     "endpoints_gitops.model.pin": "Pin",
-    "endpoints_gitops.errors": "EndpointsError UsageError CredentialsError InvalidInput",
+    "endpoints_gitops.errors": "EndpointsError UsageError CredentialsError InvalidInput MissingExtra",
     "endpoints_gitops.api.errors": (
         "ApiError Refused BodyRefused VariablesRefused VersionInactive InvalidQuery TableDenied ClickHouseRefused "
         "OffsetRefused QueryTimeout QueryMemory QueryTooLarge QueryTooSlow Unauthenticated KeyNotSeen QuotaExceeded "
@@ -158,6 +158,7 @@ __all__ = [
     "KeyKindRefused",
     "KeyNotSeen",
     "LifecycleSeries",
+    "MissingExtra",
     "MissingScope",
     "MissingVariable",
     "NotFound",

@@ -2,7 +2,8 @@
 
     EndpointsError
     ├── UsageError             2   the command line, the configuration, or a file that is needed and wrong
-    │   └── InvalidInput       2   carries problems: every mistake in every file, each with its place
+    │   ├── InvalidInput       2   carries problems: every mistake in every file, each with its place
+    │   └── MissingExtra       2   packages of an extra are not installed
     ├── CredentialsError       3   no key, a refused key, a missing scope
     ├── CouldNotFindOut        4   network or server failure; nothing was changed
     ├── PartlyApplied          5   some writes landed, or one landed with a fault
@@ -168,6 +169,22 @@ class InvalidInput(UsageError):
         more = len(self.problems) - 1
         others = f" (and {more} more mistake{'s' if more > 1 else ''})" if more else ""
         return f"{self.problems[0]}{others}"
+
+
+class MissingExtra(UsageError):
+    """Packages that an extra of this distribution brings are not installed. `fix` is the command that installs them.
+
+    `extra` is the name of the extra, `packages` are the missing packages.
+    """
+
+    code = "usage.extra"
+
+    def __init__(self, purpose: str, *, extra: str, packages: tuple[str, ...], fix: str) -> None:
+        listed = " and ".join(filter(None, (", ".join(packages[:-1]), packages[-1])))
+        verb = "is" if len(packages) == 1 else "are"
+        super().__init__(f"{purpose} needs {listed}, which {verb} not installed", fix=fix)
+        self.extra = extra
+        self.packages = packages
 
 
 class CredentialsError(EndpointsError):

@@ -15,7 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-import pluggy
+from endpoints_gitops.extras import require
+
+try:
+    import pluggy
+except ImportError:
+    require("cli", "endpoints_gitops.extension")
+    raise
 
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.outcome import Outcome

@@ -60,8 +60,8 @@ _SLOW: Final = frozenset(
     }.items()
     for name in names.split()
 )
-"""The modules that take four fifths of the time of a run, as do those of tests/plugin and tests/ci, which start
-pytest and pre-commit."""
+"""The modules that take four fifths of the time of a run, as do those of tests/ci, tests/install and tests/plugin,
+which start pytest and pre-commit, or install wheels."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of the slow modules, so that `-m "not slow"` leaves them out."""
     for item in items:
         module = item.path.relative_to(Path(__file__).parent).as_posix()
-        if module in _SLOW or module.startswith(("ci/", "plugin/")):
+        if module in _SLOW or module.startswith(("ci/", "install/", "plugin/")):
             item.add_marker(pytest.mark.slow)
 
 

@@ -45,10 +45,13 @@ class Calls:
         )
         return whole_list(self.context, request, _endpoint, attrgetter("id"))
 
-    def get_endpoint(self, name: str, *, deadline: Deadline | None = None) -> Flow[Endpoint]:
+    def get_endpoint(self, name: str) -> Flow[Endpoint]:
         """Return the endpoint with the settings of its current version. Raises EndpointNotFound."""
-        request = self._about(name, expects=_ENDPOINT)
-        return self._ask(request, _endpoint, deadline)
+        return self._ask(self._about(name, expects=_ENDPOINT), _endpoint)
+
+    def is_active(self, name: str, *, deadline: Deadline | None = None) -> Flow[bool]:
+        """Return whether an endpoint is active. Needs no package of an extra. Raises EndpointNotFound."""
+        return self._ask(self._about(name, expects=_ENDPOINT), _is_active, deadline)
 
     def get_version(self, name: str, version: int) -> Flow[EndpointVersion]:
         """Return one version of an endpoint. Raises EndpointNotFound, VersionNotFound."""
@@ -280,6 +283,13 @@ def _endpoint(body: Mapping[str, Any]) -> Endpoint:
     from endpoints_gitops.model.endpoint import Endpoint
 
     return _validated(Endpoint, body)
+
+
+def _is_active(body: Mapping[str, Any]) -> bool:
+    is_active = body.get("is_active", True)
+    if not isinstance(is_active, bool):
+        raise Unexpected("its is_active is neither true nor false")
+    return is_active
 
 
 def _version(body: Mapping[str, Any]) -> EndpointVersion:

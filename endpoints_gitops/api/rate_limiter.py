@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.extras import require
 from endpoints_gitops.model.secret import KeyKind
 
 if TYPE_CHECKING:
@@ -407,11 +407,9 @@ def _paused_milliseconds(sqlite: sqlite3.Connection, bucket: str, now: int) -> i
 
 
 def _connect_redis(url: str) -> Redis:
-    try:
-        from redis import Redis
-    except ImportError:
-        fix = Advice(OtherCommand("pip", "install", "endpoints-gitops[redis]"))
-        raise UsageError("budget_url needs the package redis", fix=fix, code="usage.extra") from None
+    require("redis", "budget_url")
+    from redis import Redis
+
     try:
         return Redis.from_url(url, socket_timeout=_REDIS_PATIENCE, socket_connect_timeout=_REDIS_PATIENCE)
     except ValueError:  # its text is not repeated: the URL may contain a password

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing, contextmanager
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -23,10 +22,10 @@ from urllib.request import proxy_bypass
 import httpx
 
 from endpoints_gitops import __version__
-from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Send
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.extras import require
 from endpoints_gitops.model.origin import host_mistake
 
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
@@ -256,10 +255,8 @@ def _check_proxy(variable: str, address: str) -> None:
         raise _wrong(variable, f"is not the address of a proxy: {mistake}")
     if parts.scheme.lower() not in _PROXY_SCHEMES:
         raise _wrong(variable, f"names a proxy with a scheme other than {', '.join(_PROXY_SCHEMES)}")
-    if parts.scheme.lower().startswith("socks") and find_spec("socksio") is None:
-        message = f"{variable} names a SOCKS proxy, which needs the package socksio"
-        fix = Advice(OtherCommand("pip", "install", "endpoints-gitops[socks]"))
-        raise UsageError(message, fix=fix, code="usage.extra")
+    if parts.scheme.lower().startswith("socks"):
+        require("socks", f"the SOCKS proxy in {variable}")
 
 
 def _check_certificates(variable: str, value: str) -> None:

@@ -25,7 +25,8 @@ from endpoints_gitops.cli.registry import (
 )
 from endpoints_gitops.cli.reports import Reports, formats
 from endpoints_gitops.cli.reports import configure as configure_reports
-from endpoints_gitops.errors import EndpointsError, ExitCode, Interrupted, UsageError, worst
+from endpoints_gitops.errors import EndpointsError, ExitCode, Interrupted, MissingExtra, UsageError, worst
+from endpoints_gitops.extras import require
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failed
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.model.suggestions import closest
@@ -114,6 +115,7 @@ def run(words: Sequence[str], *, clock: Clock | None = None) -> int:
     console = Console.of_process(format=_format(name, words))
     reports = Reports(name, words)
     try:
+        require("cli", "the command line")
         _refuse_what_no_name_holds(words)
         _refuse_options_alone(words)
         arguments = _parsed(name, words)
@@ -125,6 +127,10 @@ def run(words: Sequence[str], *, clock: Clock | None = None) -> int:
             outcome = load(arguments.command).execute(arguments, console)
     except SystemExit as done:  # argparse, which has printed the help
         return int(done.code or 0)
+    except MissingExtra as error:
+        if error.extra == "cli":  # the colours of this error are one of its packages
+            console = replace(console, environment={**console.environment, "NO_COLOR": "1"})
+        outcome = failed(name, error)
     except EndpointsError as error:
         outcome = failed(name, error)
     except KeyboardInterrupt as error:

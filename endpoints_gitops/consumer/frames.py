@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.contract.clickhouse import ClickHouseType, bits, parse_type, type_word, unwrapped
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +20,10 @@ _PANDAS: Final = {"float": "float64", "boolean": "boolean", "decimal": "object",
 
 
 def pandas_frame(columns: Sequence[Column]) -> pd.DataFrame:
-    """Return a pandas DataFrame of the columns. Raises UsageError if pandas is not installed."""
-    try:
-        import pandas as pd
-    except ImportError:
-        raise _missing_package("pandas") from None
+    """Return a pandas DataFrame of the columns. Raises MissingExtra if pandas is not installed."""
+    require("pandas", "to_pandas()")
+    import pandas as pd
+
     series = [pd.Series(values, dtype=_pandas_type(written, values)) for _, written, values in columns]
     frame = pd.DataFrame(dict(enumerate(series)))
     frame.columns = pd.Index([name for name, _, _ in columns], dtype="object")
@@ -33,11 +31,10 @@ def pandas_frame(columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def polars_frame(columns: Sequence[Column]) -> pl.DataFrame:
-    """Return a polars DataFrame of the columns. Raises UsageError if polars is not installed."""
-    try:
-        import polars as pl
-    except ImportError:
-        raise _missing_package("polars") from None
+    """Return a polars DataFrame of the columns. Raises MissingExtra if polars is not installed."""
+    require("polars", "to_polars()")
+    import polars as pl
+
     return pl.DataFrame([_polars_series(pl, *column) for column in columns])
 
 
@@ -171,8 +168,3 @@ def _polars_value(pl: Any, kind: Any, value: Any) -> Any:  # noqa: ANN401 - as a
 def _word(written: str) -> str:
     """The server's name of a type, which is written as that name or as a ClickHouse type."""
     return type_word(written) if written[:1].isupper() else written
-
-
-def _missing_package(package: str) -> UsageError:
-    fix = Advice(OtherCommand("pip", "install", f"endpoints-gitops[{package}]"))
-    return UsageError(f"to_{package}() needs the package {package}", fix=fix, code="usage.extra")

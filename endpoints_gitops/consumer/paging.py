@@ -10,6 +10,7 @@ from endpoints_gitops.consumer.checking import HOGQL
 from endpoints_gitops.consumer.pinned import Call, is_whole, paged_query
 from endpoints_gitops.consumer.sending import mistake_of
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.extras import require
 from endpoints_gitops.hogql.paging import KeysetRefused, keyset
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin, PinnedVariable
@@ -25,7 +26,10 @@ _SAMPLES: Final[Mapping[str, Json]] = {
 
 
 def first_page(call: Call, size: int | None, key: str | None = None) -> AnyPage:
-    """The first page of a call, with `size` rows per page. Raises UsageError for an unusable size or key."""
+    """The first page of a call, with `size` rows per page.
+
+    Raises UsageError for an unusable size or key, and MissingExtra for a key without the parser.
+    """
     return _first_by_key(call, size, key) if key is not None else _first_by_offset(call, size)
 
 
@@ -52,6 +56,7 @@ def _first_by_key(call: Call, size: int | None, key: str) -> KeyPage:
         raise _refused(pin, key, f"a {pin.kind} has no pages")
     if pin.materialized:
         raise _refused(pin, key, "it is materialized, and a table has no order")
+    require("hogql", "iterate(key=…)")
     try:
         keys = keyset(str(pin.query.get("query") or ""), key)
     except KeysetRefused as refused:

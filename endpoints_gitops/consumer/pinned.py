@@ -33,6 +33,7 @@ from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, Pa
 from endpoints_gitops.consumer.rows import Rows, rows_of
 from endpoints_gitops.consumer.typed import TypedCall, TypedEndpoint
 from endpoints_gitops.errors import EndpointsError, UsageError
+from endpoints_gitops.extras import install_advice, missing_packages
 from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.model.pin import Pin, Use
 
@@ -255,7 +256,8 @@ class PinnedCalls:
         answer = yield from self._ask(calls, page_call, progress)
         results, following = page.read(answer)
         if isinstance(following, PageRequest) and (why := paged_query(pin).unstable):
-            self._warn_once(pin, unstable_pages(why))
+            unknown = _without_parser("the last page can have one row more than the LIMIT of the query")
+            self._warn_once(pin, unstable_pages(why) + unknown)
         return _typed(call, rows_of(pin, answer, results=results, has_more=answer.has_more)), following
 
     def _ask(self, calls: Calls, call: Call, progress: CallProgress) -> Flow[RunAnswer]:
@@ -306,9 +308,10 @@ class PinnedCalls:
             and not paged_query(call.pin).has_limit
         ):
             has_more = None
+            unknown = _without_parser("the LIMIT of this query is unknown")
             self._warn_once(
                 call.pin,
-                "the answer has 100 rows, the server's maximum for a query without LIMIT: "
+                f"the answer has 100 rows, the server's maximum for a query without LIMIT{unknown}: "
                 "pass `_limit` for more rows, or use `iterate` for all",
             )
         rows: Rows = rows_of(call.pin, answer, has_more=has_more, age=age, is_shared=self.cache is not None)
@@ -323,6 +326,12 @@ class PinnedCalls:
 
 def _typed(call: Call, rows: Rows) -> Rows:
     return rows if call.typed is None else call.typed.rows(rows)
+
+
+def _without_parser(consequence: str) -> str:
+    """What a warning adds if the parser is not installed, else nothing."""
+    (package, *_) = missing_packages("hogql") or ("",)
+    return f" ({package} is not installed, so {consequence}: {install_advice('hogql')})" if package else ""
 
 
 def _fix(pin: Pin, error: ApiError) -> str | None:
@@ -344,10 +353,10 @@ def _fix_wait() -> Advice:
 def _inactive(calls: Calls, pin: Pin, error: EndpointNotFound, deadline: Deadline) -> Flow[EndpointInactive | None]:
     """The error for an endpoint that exists but is inactive, for which a run returns the same 404; None otherwise."""
     try:
-        endpoint = yield from calls.get_endpoint(pin.name, deadline=deadline)
+        is_active = yield from calls.is_active(pin.name, deadline=deadline)
     except EndpointsError:
         return None
-    if endpoint.is_active:
+    if is_active:
         return None
     return EndpointInactive(
         f"the endpoint {pin.name!r} is inactive",

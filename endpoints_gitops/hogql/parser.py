@@ -4,7 +4,7 @@
     ├── HogQLSyntaxError    the text is not HogQL; with the position
     ├── ParserTimeout       the text cannot be parsed within the limits of time and depth
     │   └── ParserStopped   the parser process was stopped from outside
-    └── ParserUnavailable   the parser is not available for this platform (Windows)
+    └── ParserUnavailable   the parser is not installed
 
 A tree is the decoded JSON of the parser: a node is a dict with its kind under `node`, and the `offset` in its `start`
 and `end` counts characters. Trees are cached and shared: never change one.
@@ -84,11 +84,14 @@ class ParserStopped(ParserTimeout):
 
 
 class ParserUnavailable(ParseFailure):
-    """`hogql_parser_rs` is not installed, because it has no build for Windows; nothing that needs a tree can be
+    """`hogql_parser_rs` is not installed, as on Windows, for which it has no build; nothing that needs a tree can be
     decided."""
 
     def __init__(self) -> None:
-        super().__init__("PostHog's parser is not available here: the package hogql-parser-rs has no build for Windows")
+        super().__init__(
+            "PostHog's parser is not available here: the package hogql-parser-rs is not installed "
+            "(it has no build for Windows)"
+        )
 
 
 class UnfinishedQueries(Protocol):

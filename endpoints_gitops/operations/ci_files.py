@@ -21,7 +21,7 @@ from endpoints_gitops.workspace.git import default_branch, repository
 
 GITHUB: Final = "github"
 GITLAB: Final = "gitlab"
-_TOOL: Final = f"uvx --python 3.12 endpoints-gitops@{__version__}"
+_TOOL: Final = f"uvx --python 3.12 --from 'endpoints-gitops[cli]=={__version__}' endpoints-gitops"
 _JOBS: Final = ".gitlab/endpoints__OTHER__.yml"
 _WORKFLOW: Final = ".github/workflows/endpoints-{}__OTHER__.yml"
 _OTHER: Final = "__OTHER__"

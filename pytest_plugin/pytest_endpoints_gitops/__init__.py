@@ -204,11 +204,11 @@ def _strategy(name: str) -> Any:  # noqa: ANN401 - a function
     except ModuleNotFoundError as error:
         if error.name != "hypothesis":
             raise
-        from endpoints_gitops.advice import Advice, OtherCommand
-        from endpoints_gitops.errors import UsageError
+        from endpoints_gitops.errors import MissingExtra
+        from endpoints_gitops.extras import install_advice
 
-        fix = Advice(OtherCommand("pip", "install", "pytest-endpoints-gitops[hypothesis]"))
-        raise UsageError(f"{name} needs hypothesis", fix=fix, code="usage.extra") from None
+        fix = install_advice("hypothesis", "pytest-endpoints-gitops")
+        raise MissingExtra(name, extra="hypothesis", packages=("hypothesis",), fix=fix) from None
     return getattr(strategies, name)
 
 

@@ -15,7 +15,7 @@ from endpoints_gitops.contract.build import columns_of_answer, from_pin
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
-from endpoints_gitops.errors import EndpointsError
+from endpoints_gitops.errors import EndpointsError, MissingExtra
 from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.paging import shape
 from endpoints_gitops.hogql.parser import ParseFailure
@@ -63,6 +63,8 @@ class Canary:
             entry |= self._compared(call, answer, log, mark)
         except Failure as failure:
             entry |= {"state": "unknown", "why": failure.verdict}
+        except MissingExtra as error:
+            entry |= {"state": "unknown", "why": f"{error.message}: {error.fix}"}
         except EndpointsError as error:
             entry |= {"state": "unknown", "why": str(error)}
         log.canary.append(entry)

@@ -16,6 +16,7 @@ from endpoints_gitops.contract.build import from_definition, from_pin, from_vers
 from endpoints_gitops.contract.compare import compare_all
 from endpoints_gitops.contract.contract import Contract, settled
 from endpoints_gitops.contract.pins import check_pin
+from endpoints_gitops.extras import require
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding
@@ -59,7 +60,7 @@ class Candidates(Protocol):
     """What the calls of a run are compared with."""
 
     def of(self, pin: Pin) -> Candidate:
-        """Raises a Failure where the candidate cannot be determined."""
+        """Raises a Failure where the candidate cannot be determined, and MissingExtra."""
 
     def answers(self, call: PinnedCall, candidate: Candidate) -> tuple[RunAnswer | None, RunAnswer] | None:
         """The answers of the pin and of the candidate; None for the first: the test's own answer. None where the
@@ -230,6 +231,7 @@ class WorktreeCandidates:
         folder = self._environment.definitions
         if folder is None:
             return {}
+        require("cli", "the canary worktree")
         with set_up("definitions", "they cannot be used"):
             return {definition.name: definition for definition in read_all(folder)}
 

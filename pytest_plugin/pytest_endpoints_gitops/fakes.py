@@ -46,16 +46,19 @@ _FOR_CLIENTS: Final = (
     "pytest_endpoints_gitops.server_fixture",
 )
 _FOR_CALLS: Final = (
-    "endpoints_gitops.codecs.definition",
     "endpoints_gitops.model.endpoint",
     "filelock",
     "pytest_endpoints_gitops.run_folder",
 )
+_FOR_DEFINITIONS: Final = ("endpoints_gitops.codecs.definition",)
 _SERVERS: Final = frozenset({"endpoints_server", "endpoints_env", "endpoints_client", "async_endpoints_client"})
 
 
 def prepare(settings: PluginSettings, read_project: Callable[[], None], items: Iterable[pytest.Item]) -> None:
-    """Import and read what the tests of this run need, before the first of them starts."""
+    """Import and read what the tests of this run need, before the first of them starts. Packages of an extra that are
+    not installed are named by the test that needs them.
+    """
+    from endpoints_gitops.extras import missing_packages
     from pytest_endpoints_gitops.failures import Failure
     from pytest_endpoints_gitops.marks import mark_of
 
@@ -67,7 +70,14 @@ def prepare(settings: PluginSettings, read_project: Callable[[], None], items: I
     canaries = {mark.canary or settings.canary.value for _, mark in used}
     needs_calls = modes != {"replay"} or canaries != {"off"}
     needs_client = needs_calls or any(names & _SERVERS for names, _ in used)
-    for name in (*_ALWAYS, *(_FOR_CLIENTS if needs_client else ()), *(_FOR_CALLS if needs_calls else ())):
+    reads_definitions = ("local" in modes or "worktree" in canaries) and not missing_packages("cli")
+    needed = (
+        (_ALWAYS, True),
+        (_FOR_CLIENTS, needs_client),
+        (_FOR_CALLS, needs_calls),
+        (_FOR_DEFINITIONS, reads_definitions),
+    )
+    for name in (name for names, is_needed in needed if is_needed for name in names):
         import_module(name)
     with suppress(Failure):  # raised by the test that asks
         read_project()

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.api.answers import RunAnswer
-from endpoints_gitops.errors import EndpointsError, InvalidInput, UsageError
+from endpoints_gitops.errors import EndpointsError, InvalidInput, MissingExtra, UsageError
+from endpoints_gitops.extras import require
 from endpoints_gitops.model.json import Json, JsonObject, canonical
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops.calls import ALL_ROWS, HOGQL, Page, run_of
@@ -143,9 +144,7 @@ def parse_time(text: str) -> datetime | None:
 
 def _engine(paths: Sequence[Path], now: datetime | None, project: Path | None) -> Engine:
     try:
-        from endpoints_gitops.local.extra import refuse_without_extra
-
-        refuse_without_extra()
+        require("local", "it")
         from endpoints_gitops.local.engine.engine import Engine
         from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT
         from endpoints_gitops.local.insights.project_file import read_project
@@ -157,12 +156,17 @@ def _engine(paths: Sequence[Path], now: datetime | None, project: Path | None) -
         serve = ("endpoints-gitops", "serve", "--help")
         what = "settings of the project" if {problem.path for problem in error.problems} == {str(project)} else "tables"
         raise NotSetUp("mode local", f"the {what} have mistakes", received, command=serve) from None
+    except MissingExtra as error:
+        advice, command = parts_of(error.fix)
+        raise NotSetUp("mode local", error.message, advice=advice, command=command) from None
     except UsageError as error:
         raise NotSetUp("endpoints_project", error.message, command=("pytest", "--endpoints-project=FILE")) from None
     except EndpointsError as error:
         advice, command = parts_of(error.fix)
-        install = command or ("pip", "install", "endpoints-gitops[local]")
-        raise NotSetUp("mode local", f"cannot start: {error.message}", advice=advice, command=install) from None
+        alone = ("endpoints-gitops", "serve", "--sample")
+        raise NotSetUp(
+            "mode local", f"cannot start: {error.message}", advice=advice, command=command or alone
+        ) from None
 
 
 def _declared_in_lock(pin: Pin, variables: JsonObject) -> list[Any] | None:

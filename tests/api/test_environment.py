@@ -12,7 +12,8 @@ import pytest
 from endpoints_gitops.api import errors
 from endpoints_gitops.api.client import AsyncClient, Client
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import MissingExtra, UsageError
+from endpoints_gitops.extras import install_advice
 from endpoints_gitops.model.secret import Secret
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -74,9 +75,11 @@ def test_a_mistake_names_its_variable(monkeypatch, call, variable, value, said):
 def test_a_socks_proxy_needs_an_extra(monkeypatch, value):
     monkeypatch.setenv("ALL_PROXY", value)
     monkeypatch.setitem(sys.modules, "socksio", None)
-    with pytest.raises(UsageError, match="ALL_PROXY names a SOCKS proxy, which needs the package socksio") as caught:
+    with pytest.raises(
+        MissingExtra, match="the SOCKS proxy in ALL_PROXY needs socksio, which is not installed"
+    ) as caught:
         by_threads()
-    assert caught.value.fix == "pip install 'endpoints-gitops[socks]'"
+    assert caught.value.fix == install_advice("socks")
     assert "secret" not in str(caught.value)
 
 

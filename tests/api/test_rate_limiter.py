@@ -14,7 +14,8 @@ from endpoints_gitops.api import errors, rate_limiter
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.rate_limiter import FileRateLimiter, RateLimit, RedisRateLimiter, Remaining
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import MissingExtra, UsageError
+from endpoints_gitops.extras import install_advice
 from endpoints_gitops.local.deployment import Limits
 from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.local.serve import running_server
@@ -388,9 +389,9 @@ def test_a_wrong_url_and_a_missing_package_are_usage_errors(monkeypatch):
         RedisRateLimiter("postgres://:secret@db", to(), notice=pytest.fail)
     assert "secret" not in str(wrong.value)
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(UsageError, match="budget_url needs the package redis") as missing:
+    with pytest.raises(MissingExtra, match="budget_url needs redis, which is not installed") as missing:
         RedisRateLimiter("redis://localhost", to(), notice=pytest.fail)
-    assert missing.value.fix == "pip install 'endpoints-gitops[redis]'"
+    assert missing.value.fix == install_advice("redis")
 
 
 # clients

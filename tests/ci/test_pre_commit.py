@@ -280,6 +280,28 @@ def test_the_hooks_install_from_a_clone_of_this_repository(make_checkout, runner
     assert (ended.code, "endpoints/one.yaml:3:1: G108 unknown key 'bogus'" in ended.out) == (1, True), ended.out
 
 
+WITHOUT_EXTRA = """\
+repos:
+  - {{repo: {hooks}, rev: {rev}, hooks: [{{id: endpoints-check, additional_dependencies: []}}]}}
+"""
+
+
+@pytest.mark.timeout(600)
+def test_a_hook_without_its_dependencies_names_the_extra(make_checkout, runner, run, tmp_path):
+    copy = tmp_path / "project"
+    copy.mkdir()
+    hooks = project_copy(copy)
+    checkout = make_checkout("other")
+    configuration = WITHOUT_EXTRA.format(hooks=hooks.as_uri(), rev=git(hooks, "rev-parse", "HEAD"))
+    (checkout.top / ".pre-commit-config.yaml").write_text(configuration)
+    checkout.write({"one.yaml": ONE})
+    checkout.git("add", "--all")
+    ended = run(checkout.top, runner, "run", "endpoints-check")
+    assert (ended.code, "exit code: 2" in ended.out) == (1, True), ended.out
+    assert "the command line needs deepdiff, " in ended.out
+    assert 'add ".[cli]" to `additional_dependencies` of the hook in .pre-commit-config.yaml' in ended.out
+
+
 def test_this_repository_uses_the_same_commands():
     """Its own hooks are local, so that a commit is judged by the code that it contains."""
     yaml = YAML(typ="safe")

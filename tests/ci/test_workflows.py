@@ -29,7 +29,7 @@ SHIM = """\
 #!{bash}
 # stands in for uv: the command that would be installed is the one of this environment
 echo "$(basename "$0") $*" >> "$SHIM_LOG"
-while [ "$#" -gt 0 ] && [[ "$1" != endpoints-gitops && "$1" != endpoints-gitops@* ]]; do shift; done
+while [ "$#" -gt 0 ] && [[ "$1" != endpoints-gitops ]]; do shift; done
 shift
 exec {command} "$@"
 """
@@ -176,7 +176,7 @@ def test_review_comments_on_the_pull_request(runner, workflows, github):
     ended = runner.job(workflows / "endpoints-review.yml")
     assert (ended.code, len(github.comments)) == (1, 1), ended.out
     (log, *_) = (runner.folder / "log").read_text().splitlines()
-    assert log == f"uvx --python 3.12 endpoints-gitops@{__version__} ci review"
+    assert log == f"uvx --python 3.12 --from endpoints-gitops[cli]=={__version__} endpoints-gitops ci review"
 
 
 def test_review_of_a_fork_is_offline_and_in_the_summary(runner, workflows, github, server):
@@ -384,11 +384,11 @@ def test_the_action_reviews_comments_and_ends_with_the_exit_code(act, runner, gi
     assert (ran.code, end.code, len(github.comments)) == (0, 0, 1), ran.out
     assert json.loads(Path(runner.outputs["sarif"]).read_text())["version"] == "2.1.0"
     (log, *_) = (runner.folder / "log").read_text().splitlines()
-    assert log.startswith(f"uv tool run --python 3.12 --from {TOP} endpoints-gitops ci review")
+    assert log.startswith(f"uv tool run --python 3.12 --from {TOP}[cli] endpoints-gitops ci review")
     runner.checkout.commit({"two.yaml": "name: two\nqery: SELECT 1\n"})
     ran, end = act(command="review", comment="false", version="9.9.9")
     assert (ran.code, end.code, runner.outputs["exit-code"]) == (0, 1, "1"), ran.out
-    assert "--from endpoints-gitops==9.9.9 " in (runner.folder / "log").read_text()
+    assert "--from endpoints-gitops[cli]==9.9.9 " in (runner.folder / "log").read_text()
 
 
 def test_the_action_passes_arguments_on_as_one_word_each(act, runner):

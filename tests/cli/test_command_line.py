@@ -17,7 +17,8 @@ import endpoints_gitops.consumer.errors  # whichever tests run beside these: all
 from endpoints_gitops import __version__
 from endpoints_gitops.cli import entry, main
 from endpoints_gitops.cli.registry import COMMANDS, GROUPS
-from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem
+from endpoints_gitops.errors import EndpointsError, InvalidInput, MissingExtra, Problem
+from endpoints_gitops.extras import install_advice
 from endpoints_gitops.model.outcome import Outcome
 
 HEAVY = {"httpx", "ruamel.yaml", "deepdiff", "rich", "chdb", "starlette", "uvicorn"}
@@ -73,6 +74,8 @@ def raised(error: type[EndpointsError]) -> EndpointsError:
     """Whatever else is told to an error when it is made: here it has a message and nothing more."""
     if issubclass(error, InvalidInput):
         return error((Problem(path="a.yaml", message="wrong"),))
+    if issubclass(error, MissingExtra):
+        return error("it", extra="redis", packages=("redis",), fix="install it")
     if issubclass(error, endpoints_gitops.api.errors.ApiError):
         return error("it broke")
     made = error.__new__(error)
@@ -322,13 +325,19 @@ def test_an_unknown_code_is_a_usage_error(cli):
     assert "did you mean drifted?" in ran.err
 
 
-@pytest.mark.parametrize("package", ["chdb", "hogql_parser_rs"])
-def test_the_demo_needs_its_packages(cli, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
+@pytest.mark.parametrize(
+    ("module", "message", "extra"),
+    [
+        ("chdb", "the demo needs chdb, which is not installed", "local"),
+        ("hogql_parser_rs", "the command line needs hogql-parser-rs, which is not installed", "cli"),
+    ],
+)
+def test_the_demo_needs_its_packages(cli, monkeypatch, module, message, extra):
+    monkeypatch.setitem(sys.modules, module, None)
     ran = cli("demo")
     assert (ran.code, ran.out) == (2, "")
-    assert f"needs {package}, which is not installed" in ran.err
-    assert "pip install 'endpoints-gitops[local]'" in ran.err
+    assert message in ran.err
+    assert install_advice(extra) in ran.err
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 PROGRAM = """
 import sys
 sys.modules["hogql_parser_rs"] = None
+from endpoints_gitops import extras
+extras.IS_WINDOWS = True
 from endpoints_gitops.cli.entry import main
 raise SystemExit(main(sys.argv[1:]))
 """

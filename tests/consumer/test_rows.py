@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 import endpoints_gitops as library
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.consumer.rows import rows_of
+from endpoints_gitops.extras import install_advice
 from endpoints_gitops.model.pin import PinnedColumn
 
 COLUMNS = {
@@ -209,9 +210,11 @@ def test_frames_have_the_types_of_the_answer_empty_or_not(rows, written):
 @pytest.mark.parametrize("package", ["pandas", "polars"])
 def test_an_extra_that_is_not_installed(rows, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(library.UsageError, match=f"needs the package {package}") as raised:
+    with pytest.raises(
+        library.MissingExtra, match=rf"to_{package}\(\) needs {package}, which is not installed"
+    ) as raised:
         getattr(rows(), f"to_{package}")()
-    assert raised.value.fix == f"pip install 'endpoints-gitops[{package}]'"
+    assert (raised.value.extra, raised.value.fix) == (package, install_advice(package))
 
 
 def test_rows_of_the_engine(app, create):

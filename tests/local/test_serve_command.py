@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from endpoints_gitops.cli import main
+from endpoints_gitops.extras import install_advice
 from endpoints_gitops.local.materialization import BUILD_FAILED
 from endpoints_gitops.local.serve import bound_port, running_server
 from tests.serve_process import PROGRAM, query, serve_process
@@ -133,7 +134,7 @@ def test_without_the_extra(missing: str) -> None:
     ended = subprocess.run([sys.executable, "-c", hidden, "serve"], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert f"the local server needs {missing}, which is not installed" in ended.stderr
-    assert "pip install 'endpoints-gitops[local]'" in ended.stderr
+    assert install_advice("local") in ended.stderr
 
 
 def test_a_server_needs_an_extra_of_its_own() -> None:
@@ -141,8 +142,8 @@ def test_a_server_needs_an_extra_of_its_own() -> None:
     command = [sys.executable, "-c", hidden, "serve", "--clickhouse", "http://127.0.0.1:1"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "the local server needs clickhouse_connect, which is not installed" in ended.stderr
-    assert "pip install 'endpoints-gitops[clickhouse]'" in ended.stderr
+    assert "the local server needs clickhouse-connect, which is not installed" in ended.stderr
+    assert install_advice("clickhouse") in ended.stderr
 
 
 def test_clickhouse_is_loaded_when_it_is_needed() -> None:

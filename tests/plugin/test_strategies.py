@@ -18,6 +18,7 @@ from pytest_endpoints_gitops.stub_rows import stub_answer
 from endpoints_gitops.consumer.checking import check_answer, check_variables
 from endpoints_gitops.consumer.rows import rows_of
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.extras import install_advice
 from endpoints_gitops.model.pin import Lock, PinnedColumn, PinnedVariable
 from endpoints_gitops.workspace.manifest import write_lock_file
 from tests.plugin.conftest import PIN
@@ -226,4 +227,6 @@ def test_without_hypothesis_it_names_the_command(tmp_path):
         "    print(error.message, '/', error.fix)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert result.stdout == "endpoint_rows needs hypothesis / pip install 'pytest-endpoints-gitops[hypothesis]'\n"
+    advice = install_advice("hypothesis", "pytest-endpoints-gitops")
+    assert "pytest-endpoints-gitops[hypothesis]" in advice
+    assert result.stdout == f"endpoint_rows needs hypothesis, which is not installed / {advice}\n"

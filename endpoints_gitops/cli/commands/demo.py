@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.errors import EndpointsError, UsageError
+from endpoints_gitops.extras import require
 from endpoints_gitops.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def configure(_: argparse.ArgumentParser) -> None:
 
 def execute(_: argparse.Namespace, console: Console) -> Outcome:
     """Run every step; one that ends in an unexpected exit code is an error."""
-    from endpoints_gitops.local.extra import refuse_without_extra
-
-    refuse_without_extra()
+    require("local", "the demo")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="endpoints-gitops-demo-")))
         story = stack.enter_context(_opened(folder, replace(console, stdout=sys.stdout)))

@@ -11,6 +11,7 @@ from endpoints_gitops.cli.arguments import clock_time
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, UsageError
+from endpoints_gitops.extras import require
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.suggestions import did_you_mean
 
@@ -42,9 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Find the rows, write them, and name what is not understood."""
-    from endpoints_gitops.local.extra import refuse_without_extra
-
-    refuse_without_extra()
+    require("local", "a fixture")
     from endpoints_gitops.local.fixtures import make_fixture
 
     with CommandContext.of(arguments, console) as context:

@@ -14,6 +14,7 @@ from typing import Final
 from endpoints_gitops.cli.arguments import clock_time, day_count, event_count
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.extras import require
 from endpoints_gitops.model.outcome import Outcome
 
 _EVENTS: Final = 1000
@@ -69,9 +70,7 @@ def _host_name(text: str) -> str:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Serve until interrupted. The only line on stdout has the address and the keys, in every format."""
-    from endpoints_gitops.local.extra import refuse_without_extra
-
-    refuse_without_extra(clickhouse=arguments.clickhouse is not None)
+    require("local" if arguments.clickhouse is None else "clickhouse", "the local server")
     from endpoints_gitops.local.engine.clickhouse_url import parse_clickhouse_url
 
     clickhouse = None if arguments.clickhouse is None else parse_clickhouse_url(arguments.clickhouse, os.environ)

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from typing import Final
 
 import clickhouse_connect
@@ -20,8 +19,8 @@ from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, ProgrammingError
 
-from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.errors import CouldNotFindOut, CredentialsError, UsageError
+from endpoints_gitops.extras import require
 from endpoints_gitops.local.engine.clickhouse_url import PASSWORD_VARIABLE, ClickHouseUrl
 from endpoints_gitops.local.engine.literals import identifier, text
 from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable, from_clickhouse, timed_out
@@ -249,13 +248,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _embedded() -> FileReader:
-    if find_spec("chdb") is None:
-        raise UsageError(
-            "Parquet files, compressed files and tables other than events and persons are read by chdb, which is not "
-            "installed",
-            fix=Advice(OtherCommand("pip", "install", "endpoints-gitops[local]")),
-            code="usage.local-extra",
-        )
+    require("local", "reading Parquet files, compressed files, and tables other than events and persons")
     from endpoints_gitops.local.engine.embedded import EmbeddedSession
 
     return EmbeddedSession()

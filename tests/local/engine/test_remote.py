@@ -340,4 +340,4 @@ def test_files_that_chdb_reads_without_it(fake: RunningClickHouse, tmp_path: Pat
     orders.write_text("n\n1\n")
     command = [sys.executable, "-c", program, fake.url, str(events), str(orders)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "are read by chdb, which is not installed" in ended.stdout
+    assert "other than events and persons needs chdb, which is not installed" in ended.stdout
