@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.codegen import generated_files
 from endpoints_gitops.codegen.header import header_of, read_header, text_with_header
@@ -16,7 +16,10 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import Lock
 from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
 from endpoints_gitops.operations.generators import files_of_generator
-from endpoints_gitops.workspace.files import inside, read_regular_file, rewrite_file, shown
+from endpoints_gitops.workspace.files import inside, leads_out, read_regular_file, rewrite_file, shown
+
+if TYPE_CHECKING:
+    from endpoints_gitops.workspace.configuration import Configuration
 
 _SKIPPED: Final = ("__pycache__", "node_modules")
 
@@ -43,6 +46,39 @@ class FileStatus:
     reasons: tuple[str, ...] = ()
     text: str | None = None
     pins: tuple[str, ...] = ()
+
+
+def compare_targets(
+    targets: Sequence[GenerationTarget], configuration: Configuration, lock: Lock, environment: str | None = None
+) -> tuple[FileStatus, ...]:
+    """Compare the files of the targets with what the pins give, ordered by target and path.
+
+    `environment` goes over that of the targets. Raises UsageError if the environment of a target is not known or cannot
+    be chosen, if a file cannot be read, or if two targets write the same file.
+    """
+    default = configuration.overrides.get("ENV") or configuration.default_environment
+    folders = [target_folder(target, configuration) for target in {*configuration.targets, *targets}]
+    statuses: list[FileStatus] = []
+    for target in targets:
+        wanted = replace(target, environment=environment or target.environment)
+        chosen = environment_of(wanted, lock, configuration.environments, default)
+        statuses += compare_target(target, chosen, lock, target_folder(target, configuration), folders)
+    refuse_shared_paths(statuses)
+    return tuple(statuses)
+
+
+def target_folder(target: GenerationTarget, configuration: Configuration) -> Path:
+    """The folder of a target: relative to the configuration if that lists it, else to the current folder.
+
+    Raises UsageError for a folder of the configuration that is outside of the repository.
+    """
+    if target.name is None:
+        return Path(target.out).expanduser()
+    folder = configuration.folder / target.out
+    if leads_out(folder, configuration.folder):
+        message = f"the folder {shown(folder)} is outside of the repository"
+        raise UsageError(message, where=target.where, fix="use a folder inside of it", code="files.outside")
+    return folder
 
 
 def compare_target(

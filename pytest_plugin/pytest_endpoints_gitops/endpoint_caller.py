@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 from endpoints_gitops.api.errors import ApiError
@@ -106,19 +106,26 @@ class _PinnedCaller:
         given = {**(variables or {}), **values}
         if isinstance(what, str):
             return _WrittenCall(what, given)
-        if not isinstance(what, TypedCall):
-            return _WrittenCall(endpoint_of(what, self.pins), given, kind=what)
-        endpoint = what.endpoint
-        if given:
-            message = f"{endpoint.name}: a typed call has its variables already; pass them to its function"
-            raise UsageError(message, code="call.option")
+        if isinstance(what, TypedCall):
+            endpoint = what.endpoint
+            if given:
+                message = f"{endpoint.name}: a typed call has its variables already; pass them to its function"
+                raise UsageError(message, code="call.option")
+            return self._typed_request(endpoint, what.variables)
+        endpoint_of_class = getattr(what, "__endpoint__", None)
+        if isinstance(endpoint_of_class, TypedEndpoint):
+            return replace(self._typed_request(endpoint_of_class, given), kind=what)
+        return _WrittenCall(endpoint_of(what, self.pins), given, kind=what)
+
+    def _typed_request(self, endpoint: TypedEndpoint[Any], variables: Mapping[str, Any]) -> _WrittenCall:
+        """Raises NotPinned and GeneratedStale."""
         try:
             endpoint.check(self._caller.app.environment.pin(endpoint.name))
         except ClientOutdated as error:
             _, command = parts_of(error.fix)
             ref = EndpointRef(error.pin.name, error.pin.version)
             raise GeneratedStale(ref, error.message, ("read by", self._caller.log.nodeid), command=command) from None
-        return _WrittenCall(endpoint.name, what.variables, typed=endpoint)
+        return _WrittenCall(endpoint.name, variables, typed=endpoint)
 
     def _prepare(self, request: _WrittenCall, page: Page) -> PreparedCall:
         """Raises UsageError for a page that there cannot be, as the library's client does."""
@@ -134,9 +141,10 @@ class _PinnedCaller:
     def _records(self, request: _WrittenCall, prepared: PreparedCall, answer: SourceAnswer) -> Any:  # noqa: ANN401 - rows, or records
         """The rows in the form that the test wants. Raises ContractViolated."""
         rows = self._caller.rows(prepared, answer)
-        if request.kind is not None:
-            return records(request.kind, rows)
-        return rows if request.typed is None else self._typed(request.typed, prepared, answer, rows)
+        if request.typed is not None:
+            typed = self._typed(request.typed, prepared, answer, rows)
+            return typed if request.kind is None else [*typed]
+        return rows if request.kind is None else records(request.kind, rows)
 
     def _typed(
         self, endpoint: TypedEndpoint[Any], prepared: PreparedCall, answer: SourceAnswer, rows: TestedRows

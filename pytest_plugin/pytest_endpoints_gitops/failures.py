@@ -133,7 +133,7 @@ class NotPinned(Failure):
 
 
 class GeneratedStale(Failure):
-    """The call is one of generated code, which was generated for another pin than the lock has."""
+    """Generated code is for another pin than the lock has: that of a call, or a file of a configured target."""
 
 
 class VariableUndeclared(Failure):

@@ -120,6 +120,11 @@ class SessionHooks:
             self.cleanup = finish(suite)
             suite.remember_readers()
         self._judge_canary(session)
+        if suite.records and lock:
+            from pytest_endpoints_gitops.generated import stale_clients
+
+            for failure in stale_clients(suite.project):
+                suite.note(failure, None)
         if suite.outside:
             _fail(session)
         self._write_files(session)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +19,11 @@ from endpoints_gitops.model.target import NATIVE, STUB, GenerationTarget, defaul
 from endpoints_gitops.operations.generate import (
     FileState,
     FileStatus,
-    compare_target,
-    environment_of,
-    refuse_shared_paths,
+    compare_targets,
+    target_folder,
     write_files,
 )
-from endpoints_gitops.workspace.files import checkout, leads_out, shown
+from endpoints_gitops.workspace.files import checkout, shown
 
 _WRITTEN: Final = {
     FileState.MISSING: ("created", Style.ADDED),
@@ -62,13 +60,13 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         if disagreement := _disagreement(consumer):
             return disagreement
         targets = _targets(consumer)
-        statuses = _compared(consumer, targets)
+        statuses = compare_targets(targets, consumer.configuration, consumer.present_lock, arguments.env)
         if arguments.check:
             return _check(console, statuses, _again(targets))
         _confirm(console, statuses, yes=arguments.yes)
         for target in targets:
             mine = [status for status in statuses if status.target is target]
-            write_files(mine, _root(consumer, target), _folder(consumer, target))
+            write_files(mine, _root(consumer, target), target_folder(target, consumer.configuration))
     return _written(console, statuses)
 
 
@@ -113,31 +111,6 @@ def _targets(consumer: Consumer) -> tuple[GenerationTarget, ...]:
 def _place(consumer: Consumer) -> str | None:
     path = consumer.configuration.path
     return shown(path) if path else None
-
-
-def _compared(consumer: Consumer, targets: Sequence[GenerationTarget]) -> tuple[FileStatus, ...]:
-    """The files of the targets, compared with those on disk."""
-    configuration = consumer.configuration
-    default = configuration.overrides.get("ENV") or configuration.default_environment
-    folders = {target: _folder(consumer, target) for target in {*configuration.targets, *targets}}
-    statuses: list[FileStatus] = []
-    for target in targets:
-        wanted = replace(target, environment=consumer.arguments.env or target.environment)
-        environment = environment_of(wanted, consumer.present_lock, configuration.environments, default)
-        statuses += compare_target(target, environment, consumer.present_lock, folders[target], tuple(folders.values()))
-    refuse_shared_paths(statuses)
-    return tuple(statuses)
-
-
-def _folder(consumer: Consumer, target: GenerationTarget) -> Path:
-    """The folder of a target. Raises UsageError for one of the configuration outside of the repository."""
-    if target.name is None:
-        return Path(target.out).expanduser()
-    folder = consumer.configuration.folder / target.out
-    if leads_out(folder, consumer.configuration.folder):
-        message = f"the folder {shown(folder)} is outside of the repository"
-        raise UsageError(message, where=target.where, fix="use a folder inside of it", code="files.outside")
-    return folder
 
 
 def _confirm(console: Console, statuses: Sequence[FileStatus], *, yes: bool) -> None:
