@@ -22,22 +22,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, Command, OtherCommand
-from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
-from endpoints_gitops.contract.build import from_pin
-from endpoints_gitops.contract.compare import renames
-from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.model.pin import Lock, Pin
 from endpoints_gitops.model.policy import Ignore
-from endpoints_gitops.operations.lock.resolve import read_types
-from endpoints_gitops.operations.push.preview import diffs_of_plan
 from endpoints_gitops.plan.diff import DroppedKey, EndpointDiff, Revision, ServerRevision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, definition_settings, normalized_query
 from endpoints_gitops.workspace.base import DEFAULT_BRANCH, Base, BaseUnavailable, DefinitionsLocation, base_of
@@ -54,6 +46,11 @@ from endpoints_gitops.workspace.git import (
 )
 from endpoints_gitops.workspace.history import history, names_ever_defined
 from endpoints_gitops.workspace.selection import managed, parsed, select_names
+
+if TYPE_CHECKING:
+    from endpoints_gitops.api.client import Client
+    from endpoints_gitops.contract.contract import Contract
+    from endpoints_gitops.model.pin import Lock, Pin
 
 _OTHER_BASE: Final = (
     "name a commit in which that file can be read: --against REF; or merge the repair of that file on its own first"
@@ -178,6 +175,8 @@ def _resolver(what: str, here: Here) -> Callable[[str, Here], Against]:
 
 def _live(_: str, here: Here) -> Against:
     """The endpoints that are defined here; a push deletes nothing, so the others stay."""
+    from endpoints_gitops.operations.lock.resolve import read_types
+
     client = here.client()
     names = {loaded.name for loaded in here.definitions}
     endpoints = tuple(endpoint for endpoint in client.list_endpoints() if endpoint.name in names)
@@ -189,6 +188,9 @@ def _live(_: str, here: Here) -> Against:
 
 
 def _version(what: str, here: Here) -> Against:
+    from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
+    from endpoints_gitops.operations.lock.resolve import read_types
+
     match = _VERSION.fullmatch(what)
     assert match is not None, "the pattern chose this"
     name, number = match[1], int(match[2])
@@ -305,6 +307,7 @@ def _files(what: str, here: Here, definitions: Sequence[LoadedDefinition], probl
 
 def _plan(what: str, here: Here) -> Against:
     from endpoints_gitops.codecs.plan import read_plan
+    from endpoints_gitops.operations.push.preview import diffs_of_plan
 
     try:
         content = read_regular_file(Path(what))
@@ -343,6 +346,8 @@ def with_renames(
     """
     if selected.isdisjoint(removed.keys() | added.keys()):
         return selected
+    from endpoints_gitops.contract.compare import renames
+
     new_names = renames(
         {name: revision.contract for name, revision in removed.items()},
         {name: revision.contract for name, revision in added.items()},
@@ -398,6 +403,8 @@ def _served(endpoint: Endpoint, contract: Contract) -> Revision:
 
 
 def _pinned(pin: Pin) -> Revision:
+    from endpoints_gitops.contract.build import from_pin
+
     stated: dict[Key, Json] = {
         Key.QUERY: normalized_query(pin.query),
         Key.MATERIALIZATION: pin.materialized,

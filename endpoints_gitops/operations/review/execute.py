@@ -16,16 +16,13 @@ from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.report import Report, Verdict
 from endpoints_gitops.operations.against import base_at
-from endpoints_gitops.operations.callers import Callers
 from endpoints_gitops.operations.review.changes import branch_changes
-from endpoints_gitops.operations.review.judging import JudgedBranch
-from endpoints_gitops.operations.review.lint import lint_branch
-from endpoints_gitops.operations.review.report import branch_report
 from endpoints_gitops.operations.review.scope import ApplyPolicy, ReviewScope
 from endpoints_gitops.operations.review.server import ReviewedServer, compare_with_server, read_server, with_offline
 from endpoints_gitops.workspace.branch import branch_files
 
 if TYPE_CHECKING:
+    from endpoints_gitops.operations.callers import Callers
     from endpoints_gitops.operations.project import ProjectContext
 
 
@@ -70,7 +67,12 @@ def review(
             answer = pool.submit(read_server, project, changes) if project else None
         except EndpointsError as error:
             project, answer, errors = None, None, (with_offline(error),)
-        lint = lint_branch(scope, base, changes, apply_policy)  # meanwhile
+        # meanwhile, also the imports
+        from endpoints_gitops.operations.review.judging import JudgedBranch
+        from endpoints_gitops.operations.review.lint import lint_branch
+        from endpoints_gitops.operations.review.report import branch_report
+
+        lint = lint_branch(scope, base, changes, apply_policy)
     if project is not None and answer is not None:
         try:
             server = compare_with_server(project, changes, answer.result())
