@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         KeyKindRefused,
         KeyNotSeen,
         MissingScope,
+        NoFreeSlot,
         NotFound,
         OffsetRefused,
         OtherProject,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.consumer.cache import Cache
     from endpoints_gitops.consumer.call_event import CallEvent
     from endpoints_gitops.consumer.checking import check_answer, check_variables
+    from endpoints_gitops.consumer.client_base import Concurrency
     from endpoints_gitops.consumer.endpoints import Endpoints
     from endpoints_gitops.consumer.errors import (
         ClientOutdated,
@@ -100,6 +102,7 @@ _ROOMS = {
     "endpoints_gitops.consumer.typed": "UNSET TypedCall TypedEndpoint Unset",
     "endpoints_gitops.consumer.cache": "Cache",
     "endpoints_gitops.consumer.call_event": "CallEvent",
+    "endpoints_gitops.consumer.client_base": "Concurrency",
     "endpoints_gitops.consumer.checking": "check_variables check_answer",
     "endpoints_gitops.consumer.insights": (
         "TrendSeries LifecycleSeries RetentionCohort RetentionValue FunnelStep FunnelTimes FunnelTrend PathLink "
@@ -116,7 +119,7 @@ _ROOMS = {
         "ApiError Refused BodyRefused VariablesRefused VersionInactive InvalidQuery TableDenied ClickHouseRefused "
         "OffsetRefused QueryTimeout QueryMemory QueryTooLarge QueryTooSlow Unauthenticated KeyNotSeen QuotaExceeded "
         "Forbidden MissingScope OtherProject KeyKindRefused AccessDenied NotFound EndpointNotFound EndpointInactive "
-        "VersionNotFound ProjectNotFound Throttled TooManyAtOnce BudgetSpent ServerFault AtCapacity "
+        "VersionNotFound ProjectNotFound Throttled TooManyAtOnce NoFreeSlot BudgetSpent ServerFault AtCapacity "
         "DatabaseUnavailable GatewayFault Unreachable HostWrong WaitEnded BadAnswer AnswerTooLarge PagesBroken "
         "Redirected"
     ),
@@ -138,6 +141,7 @@ __all__ = [
     "ClientOutdated",
     "ColumnMistake",
     "ColumnsBroken",
+    "Concurrency",
     "ContractBroken",
     "ContractWarning",
     "CredentialsError",
@@ -161,6 +165,7 @@ __all__ = [
     "MissingExtra",
     "MissingScope",
     "MissingVariable",
+    "NoFreeSlot",
     "NotFound",
     "OffsetRefused",
     "OtherProject",

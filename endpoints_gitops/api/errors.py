@@ -8,7 +8,7 @@
     ├── Forbidden              403  ├ MissingScope ├ OtherProject ├ KeyKindRefused └ AccessDenied
     ├── NotFound               404  ├ EndpointNotFound (└ EndpointInactive) ├ VersionNotFound └ ProjectNotFound
     ├── MethodRefused, MediaTypeRefused  405, 415
-    ├── Throttled              429  ├ TooManyAtOnce └ BudgetSpent (raised before anything is sent)
+    ├── Throttled              429  ├ TooManyAtOnce (└ NoFreeSlot) └ BudgetSpent; nothing was sent with the latter two
     ├── ServerFault            5xx  ├ AtCapacity ├ DatabaseUnavailable └ GatewayFault
     └── Unreachable (├ HostWrong └ WaitEnded), BadAnswer, PagesBroken, Redirected, LostAnswer
 
@@ -326,6 +326,17 @@ class TooManyAtOnce(Throttled):
 
     code = "api.too_many_at_once"
     remedy: str = Advice("run fewer queries at once, or ", AGAIN, " later")
+
+
+class NoFreeSlot(TooManyAtOnce):
+    """As many calls with the key as this process makes at once were running until `max_wait` ended, so the request was
+    not sent.
+    """
+
+    code = "api.no_free_slot"
+    remedy: str = Advice(
+        "make fewer calls at once, wait longer with ", WAIT_LONGER, ", or raise the limits of Concurrency"
+    )
 
 
 class BudgetSpent(Throttled):

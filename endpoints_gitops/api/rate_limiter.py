@@ -8,6 +8,8 @@ The algorithm: the log holds the time of every admitted request of the last hour
 window (N requests in T milliseconds), fewer than N logged requests are younger than T. Otherwise it waits until the
 Nth newest leaves the window. Deciding and logging are one atomic step: a SQLite transaction, or a script in Redis.
 
+`CallSlots` limit the calls that one process makes at once.
+
 Only hashes of keys are stored. Entries with a time in the future come from a clock that was ahead, and do not count.
 """
 
@@ -20,8 +22,12 @@ import sqlite3
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -181,8 +187,7 @@ class FileRateLimiter:
 
     def acquire(self, *, materialized: bool) -> float:
         """Admit and log one request and return 0; or admit none and return the seconds to wait."""
-        kind = _KINDS[materialized]
-        return self._transaction(lambda sqlite: self._acquire(sqlite, kind), 0.0)
+        return self._transaction(partial(self._acquire, kind=_KINDS[materialized]), 0.0)
 
     def pause(self, seconds: float, *, materialized: bool) -> None:
         """Admit no request for this many seconds, in any process of the user."""
@@ -364,6 +369,85 @@ class RedisRateLimiter:
 
     def _pause(self, kind: str) -> str:
         return f"endpoints-gitops:pause:{kind}:{self._owner}"
+
+
+class CallSlots:
+    """Counts the running calls of one key on one host, and lets others wait for one of them to end.
+
+    Calls that are read from a table have a count of their own, as on the server. Who waits continues in the order of
+    arrival. A limit belongs to a caller, so clients with different limits can share the count.
+    """
+
+    _lock: threading.Lock
+    _running: list[int]
+    _waiting: tuple[deque[tuple[int, Future[None]]], ...]
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start to count anew, as in a forked child, where no call of the parent is running."""
+        self._lock = threading.Lock()
+        self._running = [0, 0]
+        self._waiting = (deque(), deque())
+
+    def claim(self, limit: int, *, materialized: bool) -> Future[None] | None:
+        """Count a call, which has to `release` its slot, and return None. If `limit` calls are running, return a
+        future instead, which is done when the call is counted; a caller that stops waiting for it has to `withdraw`.
+        """
+        with self._lock:
+            if self._running[materialized] < limit:
+                self._running[materialized] += 1
+                return None
+            future: Future[None] = Future()
+            self._waiting[materialized].append((limit, future))
+            return future
+
+    def release(self, *, materialized: bool) -> None:
+        """Count a call as ended, and let those continue that wait for it."""
+        with self._lock:
+            self._running[materialized] = max(0, self._running[materialized] - 1)  # 0 after a fork in its call
+            waiting, following = self._waiting[materialized], []
+            for entry in tuple(waiting):
+                limit, future = entry
+                if self._running[materialized] < limit:
+                    self._running[materialized] += 1
+                    waiting.remove(entry)
+                    following.append(future)
+        for future in following:
+            with suppress(InvalidStateError):  # its caller is about to withdraw
+                future.set_result(None)
+
+    def withdraw(self, future: Future[None], *, materialized: bool) -> None:
+        """Stop waiting for a slot. One that was counted in the meantime is released."""
+        with self._lock:
+            waiting = self._waiting[materialized]
+            entry = next((entry for entry in waiting if entry[1] is future), None)
+            if entry is not None:
+                waiting.remove(entry)
+        if entry is None:
+            self.release(materialized=materialized)
+
+    def running(self, *, materialized: bool) -> int:
+        """The number of running calls."""
+        return self._running[materialized]
+
+
+_SLOTS: Final[dict[str, CallSlots]] = {}
+
+
+def call_slots(connection: Connection) -> CallSlots:
+    """The slots of the key of a connection, which all clients of this process share."""
+    return _SLOTS.setdefault(_owner(connection), CallSlots())
+
+
+def _reset_slots() -> None:
+    for slots in tuple(_SLOTS.values()):
+        slots.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_slots)
 
 
 def _open_file(path: Path) -> sqlite3.Connection:

@@ -23,7 +23,7 @@ from endpoints_gitops.consumer.errors import (
     WrongVariableType,
     WrongVersion,
 )
-from endpoints_gitops.consumer.sending import Unsendable, as_json, mistake_of
+from endpoints_gitops.consumer.sending import Unsendable, as_json, fits, mistake_of
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin, PinnedColumn, PinnedVariable, ReadingStyle, Use
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.answers import RunAnswer
 
 HOGQL: Final = "HogQLQuery"
-_OPTIONS: Final = ("_limit", "_offset", "_refresh")
+_OPTIONS: Final = ("_limit", "_offset", "_refresh", "_max_wait")
 _CREATION_SECONDS: Final = 60
 """An endpoint and its first version are created together. A recreated endpoint is at least this much younger."""
 
@@ -52,7 +52,8 @@ def check_variables(pin: Pin, sent: Mapping[str, object]) -> dict[str, Json]:
             continue
         try:
             values[name] = as_json(value)
-            message = mistake_of(variable, values[name], value, is_insight=is_insight)
+            is_right = fits(variable, values[name], is_insight=is_insight)
+            message = None if is_right else mistake_of(variable, values[name], value, is_insight=is_insight)
         except Unsendable as error:
             message = f"variable {name!r}: {error}"
         if message is not None:

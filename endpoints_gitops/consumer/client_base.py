@@ -39,6 +39,33 @@ class Redirection:
     key: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """How many calls with one key a process makes at once: `materialized` of materialized versions, `direct` of all
+    others. Further calls wait for one of these to end, within their `max_wait`.
+
+        endpoints = Endpoints.from_lock(concurrency=Concurrency(direct=2, materialized=20))
+
+    The server has limits like these for all callers of an organization together (docs/server.md#budgets). All clients
+    of the process count together, in threads and event loops. Other processes are not counted: give each of `n`
+    workers its share. Raises UsageError unless both are integers of at least 1.
+    """
+
+    direct: int = 3
+    materialized: int = 10
+
+    def __post_init__(self) -> None:
+        for name, limit in (("direct", self.direct), ("materialized", self.materialized)):
+            if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+                from endpoints_gitops.errors import UsageError
+
+                fix = "pass concurrency=None for calls without a limit"
+                message = f"{name} of Concurrency must be an integer of at least 1, not {limit!r}"
+                raise UsageError(message, fix=fix, code="usage.concurrency")
+
+
+DEFAULT_CONCURRENCY: Final = Concurrency()
+
 REDIRECTIONS: Final[list[Redirection]] = []
 """The active redirections; the last one is used."""
 
@@ -92,6 +119,7 @@ class PinnedClient[Transport]:
         max_wait: float,
         read_timeout: float,
         on_request: OnRequest | None,
+        concurrency: Concurrency | None,
         transport: Transport | None,
     ) -> None:
         from endpoints_gitops.errors import UsageError
@@ -108,6 +136,10 @@ class PinnedClient[Transport]:
         self._max_wait = max_wait
         self._read_timeout = read_timeout
         self._on_request = checked_hook(on_request)
+        if not isinstance(concurrency, Concurrency | None):
+            message = f"concurrency must be a Concurrency or None, not {concurrency!r}"
+            raise UsageError(message, fix="pass concurrency=Concurrency(direct=3)", code="usage.concurrency")
+        self._concurrency = concurrency
         self._transport = transport
         self._lock = threading.Lock()
         self._caller: PinnedCalls | None = None
@@ -126,6 +158,7 @@ class PinnedClient[Transport]:
         max_wait: float = 60.0,
         read_timeout: float = 60.0,
         on_request: OnRequest | None = None,
+        concurrency: Concurrency | None = DEFAULT_CONCURRENCY,
         host: str | None = None,
         project_id: int | None = None,
         key: str | None = None,
@@ -141,7 +174,8 @@ class PinnedClient[Transport]:
         which several machines count their requests; by default the processes of this machine count them in a file.
         `max_wait`: the maximum duration of a call in seconds, including waits and retries. `read_timeout`: seconds to
         wait for one answer before a retry; a slow query needs both to be long enough. `on_request`: a function that is
-        called with a CallEvent after each call, in its thread or event loop; what it raises is logged.
+        called with a CallEvent after each call, in its thread or event loop; what it raises is logged. `concurrency`:
+        how many calls with the key this process makes at once, 3 and 10 of materialized versions; None for any number.
 
         Raises UsageError if the lock or the environment does not exist, and InvalidInput with every mistake in the lock
         or the configuration.
@@ -157,6 +191,7 @@ class PinnedClient[Transport]:
             max_wait=max_wait,
             read_timeout=read_timeout,
             on_request=on_request,
+            concurrency=concurrency,
             transport=transport,
         )
 
@@ -195,6 +230,7 @@ class PinnedClient[Transport]:
             max_wait=self._max_wait,
             read_timeout=self._read_timeout,
             on_request=self._on_request,
+            concurrency=self._concurrency,
             transport=None,
         )
 
@@ -219,6 +255,7 @@ class PinnedClient[Transport]:
         return f"<{type(self).__name__} of {self._locked.path}: {len(self.pins)} pins, environment {self.environment}>"
 
     def _make_caller(self, connection: Connection) -> PinnedCalls:
+        from endpoints_gitops.api.rate_limiter import call_slots
         from endpoints_gitops.consumer.pinned import PinnedCalls
 
         host = f"{connection.host} {connection.project_id}"
@@ -228,6 +265,8 @@ class PinnedClient[Transport]:
             uses=self._locked.uses,
             cache=self._cache,
             on_request=self._on_request,
+            concurrency=self._concurrency,
+            slots=call_slots(connection),
         )
 
     def _connection(self) -> Connection:

@@ -16,6 +16,7 @@ from endpoints_gitops.api.errors import (
     ApiError,
     EndpointInactive,
     EndpointNotFound,
+    NoFreeSlot,
     OffsetRefused,
     VariablesRefused,
     VersionInactive,
@@ -23,12 +24,13 @@ from endpoints_gitops.api.errors import (
     WaitEnded,
 )
 from endpoints_gitops.api.flow import Deadline
+from endpoints_gitops.api.rate_limiter import CallSlots
 from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, PageRequest, may_be_truncated, unstable_pages
 from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
 from endpoints_gitops.consumer.call_event import CacheUse, CallEvent, OnRequest, notify
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
-from endpoints_gitops.consumer.client_base import REDIRECTIONS
+from endpoints_gitops.consumer.client_base import REDIRECTIONS, Concurrency
 from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, PagingWarning
 from endpoints_gitops.consumer.rows import Rows, rows_of
 from endpoints_gitops.consumer.typed import TypedCall, TypedEndpoint
@@ -38,6 +40,8 @@ from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.model.pin import Pin, Use
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from endpoints_gitops.consumer.locked import Locked
     from endpoints_gitops.hogql.paging import QueryPaging
     from endpoints_gitops.model.sunset import SunsetNotice
@@ -159,6 +163,8 @@ class PinnedCalls:
     uses: Mapping[str, Use]
     cache: Cache | None = None
     on_request: OnRequest | None = None
+    concurrency: Concurrency | None
+    slots: CallSlots
     _warned: set[str] = field(default_factory=set)
 
     def run(self, calls: Calls, call: Call) -> Flow[Rows]:
@@ -263,6 +269,12 @@ class PinnedCalls:
     def _ask(self, calls: Calls, call: Call, progress: CallProgress) -> Flow[RunAnswer]:
         """The server's answer, checked against the pin. Raises ApiError, ContractBroken."""
         pin = call.pin
+        materialized = pin.materialized and call.refresh != "direct"
+        if self.concurrency is not None:
+            limit = self.concurrency.materialized if materialized else self.concurrency.direct
+            waiting = self.slots.claim(limit, materialized=materialized)
+            if waiting is not None:
+                yield from self._wait_for_slot(waiting, pin, limit, progress, materialized=materialized)
         progress.request_id = request_id = str(uuid.uuid4())
         try:
             answer = yield from calls.run(
@@ -273,19 +285,21 @@ class PinnedCalls:
                 offset=call.offset,
                 refresh=call.refresh,
                 client_query_id=request_id,
-                draws_materialized=pin.materialized and call.refresh != "direct",
+                draws_materialized=materialized,
                 deadline=progress,
             )
         except ApiError as error:
+            error.fix = _fix(pin, error)
             inactive: ApiError | None = None
             if isinstance(error, EndpointNotFound):
                 inactive = yield from _inactive(calls, pin, error, progress)
-            else:
-                error.fix = _fix(pin, error)
             (inactive or error).identify(request_id)
             if inactive is not None:
                 raise inactive from None
             raise
+        finally:
+            if self.concurrency is not None:
+                self.slots.release(materialized=materialized)
         progress.execution_id = answer.execution_id
         if self.contract == "off":
             check_widths(pin, answer)
@@ -298,6 +312,23 @@ class PinnedCalls:
             _warn(str(broken), ContractWarning)
             check_widths(pin, answer)
         return answer
+
+    def _wait_for_slot(
+        self, waiting: Future[None], pin: Pin, limit: int, progress: CallProgress, *, materialized: bool
+    ) -> Flow[None]:
+        """Wait until another call ends. Raises NoFreeSlot."""
+        try:
+            yield Join(waiting, progress.left)
+        except TimeoutError:
+            self.slots.withdraw(waiting, materialized=materialized)
+            kind = "materialized calls" if materialized else "calls"
+            message = f"{pin.label}: {limit} {kind} with this key were running until max_wait ended; nothing was sent"
+            error = NoFreeSlot(message, endpoint=pin.name)
+            error.fix = _fix(pin, error)
+            raise error from None
+        except BaseException:
+            self.slots.withdraw(waiting, materialized=materialized)
+            raise
 
     def _rows(self, call: Call, answer: RunAnswer, *, age: float = 0.0) -> Rows:
         has_more: bool | None = answer.has_more
@@ -315,7 +346,7 @@ class PinnedCalls:
                 "pass `_limit` for more rows, or use `iterate` for all",
             )
         rows: Rows = rows_of(call.pin, answer, has_more=has_more, age=age, is_shared=self.cache is not None)
-        return _typed(call, rows)
+        return rows if call.typed is None else call.typed.rows(rows)
 
     def _warn_once(self, pin: Pin, message: str) -> None:
         text = f"{pin.label}: {message}"

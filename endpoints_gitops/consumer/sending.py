@@ -35,7 +35,7 @@ def as_json(value: object) -> Json:
 
 def mistake_of(variable: PinnedVariable, sent: Json, value: object, *, is_insight: bool) -> str | None:
     """Why a value does not fit a variable, or None if it does. `sent` is the value as JSON."""
-    if sent is None or _fits(variable, sent, is_insight=is_insight):
+    if fits(variable, sent, is_insight=is_insight):
         return None
     shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}…"
     return f"variable {variable.name!r} must be {_TYPES.get(variable.type, variable.type)}, not {shown}"
@@ -50,11 +50,14 @@ _TYPES: Final = {
 }
 
 
-def _fits(variable: PinnedVariable, value: Json, *, is_insight: bool, is_item: bool = False) -> bool:
-    """Whether a value fits. Lists are accepted for lists, for variables whose default is a list, and for insights."""
+def fits(variable: PinnedVariable, value: Json, *, is_insight: bool, is_item: bool = False) -> bool:
+    """Whether a value as JSON fits a variable. Null fits any. Lists are accepted for lists, for variables whose default
+    is a list, and for insights."""
+    if value is None and not is_item:
+        return True
     if isinstance(value, list) and not is_item:
         takes_lists = variable.type == "List" or isinstance(variable.default, list | tuple) or is_insight
-        return takes_lists and all(_fits(variable, item, is_insight=is_insight, is_item=True) for item in value)
+        return takes_lists and all(fits(variable, item, is_insight=is_insight, is_item=True) for item in value)
     if variable.type == "Number":
         return isinstance(value, int | float) and not isinstance(value, bool)
     if variable.type == "Boolean":

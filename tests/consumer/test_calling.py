@@ -57,6 +57,7 @@ def test_variables_by_keyword_and_by_name(app, create):
         ("revenu", {}, library.PinMissing, "has no pin of 'revenu' in environment default; did you mean 'revenue'?"),
         ("revenue", {"dayz": 1}, library.UnknownVariable, "unknown variable 'dayz'; did you mean 'days'?"),
         ("revenue", {"limit": 1}, library.UnknownVariable, "unknown variable 'limit'; the option is named _limit"),
+        ("revenue", {"max_wait": 1}, library.UnknownVariable, "'max_wait'; the option is named _max_wait"),
         ("revenue", {"days": "7"}, library.WrongVariableType, "'days' must be a number (Number), not '7'"),
         ("revenue", {"_limit": 0}, library.UsageError, "_limit must be an integer of at least 1"),
         ("revenue", {"_offset": 1}, library.UsageError, "_offset requires _limit"),

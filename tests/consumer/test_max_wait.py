@@ -95,9 +95,9 @@ def held(create, lock, server):
 
     path, reach = lock(create("one")), {"host": server.url, "project_id": 1, "key": server.key}
 
-    def make(kind):
+    def make(kind, cache=60):
         transport = httpx.MockTransport(answer if kind is Endpoints else answer_in_loop)
-        return kind.from_lock(path, **reach, cache=60, transport=transport), begun, released
+        return kind.from_lock(path, **reach, cache=cache, transport=transport), begun, released
 
     return make
 
@@ -132,12 +132,10 @@ def test_a_task_waits_for_the_call_of_another_no_longer_than_it_may(held):
 def test_a_task_of_trio_waits_for_the_call_of_another_no_longer_than_it_may(held):
     trio = pytest.importorskip("trio")
     endpoints, begun, released = held(Endpoints)
-    cache = endpoints._cache
     with endpoints, ThreadPoolExecutor(1) as thread:
         asking = thread.submit(endpoints.run, "one")
         assert begun.wait(30)
-        waiting = AsyncEndpoints(endpoints._locked, contract="strict", cache=cache, budget_url=None, max_wait=60.0,
-                                 read_timeout=60.0, on_request=None, transport=None)  # fmt: skip
+        waiting, _, _ = held(AsyncEndpoints, endpoints._cache)
 
         async def play():
             with pytest.raises(library.WaitEnded):

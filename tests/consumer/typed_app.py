@@ -15,6 +15,7 @@ from endpoints_gitops import (
     Cache,
     CallEvent,
     ColumnsBroken,
+    Concurrency,
     ContractBroken,
     Endpoints,
     EndpointsError,
@@ -98,7 +99,9 @@ def careful(endpoints: Endpoints) -> Rows | None:
 
 
 async def async_app() -> list[Row]:
-    async with AsyncEndpoints.from_lock(cache=Cache(seconds=5, most=10), budget_url="redis://localhost") as endpoints:
+    cache, limits = Cache(seconds=5, most=10), Concurrency(direct=2)
+    async with AsyncEndpoints.from_lock(cache=cache, budget_url="redis://localhost", concurrency=limits) as endpoints:
+        await endpoints.warm_up(connect=True)
         rows = await endpoints.run("revenue", _limit=10, _offset=10)
         assert_type(rows, Rows)
         async for row in endpoints.iterate("revenue", month="2026-07"):
