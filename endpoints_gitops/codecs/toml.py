@@ -15,6 +15,8 @@ from endpoints_gitops.codecs.text import KeyPath
 _KEY: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _MULTILINE: Final = r"""[^=]*=\s*('{3}|"{3})"""
 _DOTTED: Final = rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*"
+_OTHER_BASE: Final = re.compile(r"(?<![\w.-])0[xob]")
+"""A number of another base than ten, or a text that looks like one; hashes and ids do not."""
 
 
 class NotToml(ValueError):
@@ -39,7 +41,7 @@ def load_toml(text: str) -> dict[str, Any]:
         raise NotToml("it is nested too deeply") from None
     except ValueError:  # more digits than Python accepts
         raise NotToml("a number is too large: TOML numbers have 64 bits") from None
-    if any(base in text for base in ("0x", "0o", "0b")) and _holds_large_number(value):
+    if _OTHER_BASE.search(text) and _holds_large_number(value):
         raise NotToml("a number is too large: TOML numbers have 64 bits")
     return value
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.codecs.reader import Check, Document, between, check_schema_version, satisfies
 from endpoints_gitops.codecs.text import KeyPath
-from endpoints_gitops.codecs.toml import toml_lines
+from endpoints_gitops.codecs.toml import NotToml, load_toml, toml_lines
 from endpoints_gitops.errors import MOST_PROBLEMS, InvalidInput
 from endpoints_gitops.model.json import Json
 
@@ -243,3 +243,16 @@ def test_lines_of_tables_in_toml_lists() -> None:
     }
     assert {place: lines[place] for place in expected} == expected
     assert ("pins", 2) not in lines
+
+
+LARGE = ("0x1" + "f" * 16, "0o7" + "7" * 22, "0b1" + "1" * 65)
+
+
+@pytest.mark.parametrize("number", LARGE)
+@pytest.mark.parametrize("line", ["a = {}", "a={}", "a = [1, {}]", "a = [{}]", "a = {{ b = {} }}", "a = [\n{},\n]"])
+def test_a_toml_number_of_any_base_has_64_bits(line: str, number: str) -> None:
+    """Python reads larger ones than TOML has."""
+    with pytest.raises(NotToml, match="TOML numbers have 64 bits"):
+        load_toml(line.format(number))
+    small = number[:4]
+    assert load_toml(line.format(small)) == load_toml(line.format(int(small, 0)))
