@@ -14,6 +14,7 @@ NAMES = (
     "starting",
     "classifying",
     "locking",
+    "generating",
     "gate",
     "checking",
     "hook",

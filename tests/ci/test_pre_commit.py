@@ -83,10 +83,10 @@ repos:
   - repo: {hooks}
     rev: {rev}
     hooks: # the command is on PATH: nothing is to be installed
-      - {{id: endpoints-check, language: system}}
-      - {{id: endpoints-lock-check, language: system}}
-      - {{id: endpoints-breaking, language: system}}
-      - {{id: endpoints-diff, language: system}}
+      - {{id: endpoints-check, language: system, additional_dependencies: []}}
+      - {{id: endpoints-lock-check, language: system, additional_dependencies: []}}
+      - {{id: endpoints-breaking, language: system, additional_dependencies: []}}
+      - {{id: endpoints-diff, language: system, additional_dependencies: []}}
 """
 
 
@@ -142,6 +142,22 @@ def test_a_commit_is_refused(hooked, kind):
     assert ended.code == 1, ended.out
     assert message in ended.out
     assert "Failed" in ended.out
+
+
+def test_a_commit_with_a_stale_client_is_refused(hooked):
+    top = hooked.top
+    configuration = top / ".pre-commit-config.yaml"
+    hook = "      - {id: endpoints-generate-check, language: system, additional_dependencies: []}\n"
+    configuration.write_text(configuration.read_text() + hook)
+    manifest = top / "endpoints.toml"
+    manifest.write_text(manifest.read_text() + '[generate.app]\nlang = "python"\nnative = true\nout = "app"\n')
+    hooked.write({})
+    ended = hooked.commit()
+    assert (ended.code, "missing       app/endpoints_client.py" in ended.out) == (1, True), ended.out
+    assert hooked.run(top, "endpoints-gitops", "generate").code == 0
+    hooked.write({})
+    ended = hooked.commit()
+    assert (ended.code, ended.out.count("Passed")) == (0, 4), ended.out
 
 
 ACCEPTED: dict[str, dict[str, str | None]] = {
@@ -221,8 +237,12 @@ def test_a_branch_is_compared_with_the_default_branch_of_the_remote(hooked, tmp_
     ended = hooked.commit()
     assert (ended.code, "C102" in ended.out) == (1, True), ended.out
     configuration = hooked.top / ".pre-commit-config.yaml"
-    named = "{id: endpoints-breaking, language: system, args: [--against, HEAD]}"
-    configuration.write_text(configuration.read_text().replace("{id: endpoints-breaking, language: system}", named))
+    named = "{id: endpoints-breaking, language: system, additional_dependencies: [], args: [--against, HEAD]}"
+    configuration.write_text(
+        configuration.read_text().replace(
+            "{id: endpoints-breaking, language: system, additional_dependencies: []}", named
+        )
+    )
     hooked.checkout.git("add", "--all")
     assert hooked.commit().code == 0
 
@@ -249,8 +269,10 @@ def test_diff_is_a_manual_hook(hooked, server, reachable, key, code):
     env = {KEY_VARIABLE: server.key} if key else {}
     env |= {"ENDPOINTS_GITOPS_HOST": server.url} if reachable else {}
     configuration = hooked.top / ".pre-commit-config.yaml"
-    wait = "{id: endpoints-diff, language: system, args: [--max-wait, '0.1']}"
-    configuration.write_text(configuration.read_text().replace("{id: endpoints-diff, language: system}", wait))
+    wait = "{id: endpoints-diff, language: system, additional_dependencies: [], args: [--max-wait, '0.1']}"
+    configuration.write_text(
+        configuration.read_text().replace("{id: endpoints-diff, language: system, additional_dependencies: []}", wait)
+    )
     hooked.checkout.git("add", "--all")
     ended = hooked.hook("endpoints-diff", "--hook-stage", "manual", **env)
     assert (ended.code, f"exit code: {code}" in ended.out) == (1, True), ended.out

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from endpoints_gitops.cli.entry import main
 from endpoints_gitops.codecs.lock import write_lock
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable
 
@@ -28,6 +32,9 @@ def pin(name="revenue", version=1, environment="test", **settings):
         query={"kind": "HogQLQuery", "query": "SELECT 'a' AS plan"},
         **settings,
     )
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "revenue_report"
 
 
 @pytest.fixture
@@ -312,3 +319,29 @@ def test_files_are_found_from_a_folder_below(cli, app, top):
     below.mkdir()
     assert cli("generate", cwd=below).code == 0
     assert (top / CLIENT).is_file()
+
+
+def test_the_example_is_up_to_date_and_what_the_documentation_shows():
+    assert main(["generate", "--check", "--quiet", "--config", str(EXAMPLE / "endpoints.toml")]) == 0
+    page = (EXAMPLE.parents[1] / "docs" / "clients.md").read_text(encoding="utf-8")
+    assert f"```python\n{(EXAMPLE / 'python' / 'report.py').read_text(encoding='utf-8')}```\n" in page
+
+
+def test_the_example_prints_typed_rows(tmp_path, monkeypatch, server, nobodys_settings):  # noqa: ARG001 - works by being there
+    """From the definition to the report: push, lock, generate, and the script in a process of its own."""
+    top = tmp_path / "report"
+    shutil.copytree(EXAMPLE, top, ignore=shutil.ignore_patterns("__pycache__", "endpoints.lock", "endpoints_client.py"))
+    settings = {"HOST": server.url, "PROJECT_ID": str(server.project_id)}
+    for name, value in ({f"ENDPOINTS_GITOPS_{word}": value for word, value in settings.items()}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("POSTHOG_API_KEY", server.key)
+    monkeypatch.chdir(top)
+    for words in (["push", "--yes"], ["lock"], ["generate"], ["generate", "--check"]):
+        assert main([*words, "--quiet"]) == 0, words
+    script = [sys.executable, top / "python" / "report.py", "2026-06"]
+    ran = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    *rows, best = ran.stdout.splitlines()
+    assert [row.split()[:2] for row in rows] == [["2026-06", "pro"], ["2026-06", "team"]]
+    assert best.startswith("best: RevenueByPlan(plan='")
+    assert server.key not in (top / "python" / "endpoints_client.py").read_text()

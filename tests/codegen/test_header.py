@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from endpoints_gitops.codegen import generated_files
 from endpoints_gitops.codegen.header import header_of, read_header, text_with_header
+from endpoints_gitops.codegen.interface import interface_of
 from endpoints_gitops.model.pin import Pin
-from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
+from endpoints_gitops.model.target import NATIVE_LANGUAGES, GeneratedFile, GenerationTarget
 
 TARGET = GenerationTarget(lang="python", generator="native", out="app")
 PIN = Pin(
@@ -20,6 +22,12 @@ PIN = Pin(
     created_at=None,
     query={"kind": "HogQLQuery", "query": "SELECT 1"},
 )
+
+
+def test_every_native_language_has_a_client() -> None:
+    targets = (GenerationTarget(lang=lang, generator="native", out="x") for lang in NATIVE_LANGUAGES)
+    assert all(generated_files([interface_of(PIN)], target) for target in targets)
+    assert generated_files([interface_of(PIN)], replace(TARGET, lang="cobol")) is None
 
 
 def file(*pins: Pin, path: str = "client.py") -> GeneratedFile:

@@ -18,6 +18,7 @@ from endpoints_gitops.codegen.interface import interface_of
 from endpoints_gitops.model.pin import Pin, PinnedColumn, PinnedVariable
 from endpoints_gitops.model.target import GenerationTarget
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "revenue_report" / "python"
 TOOLS = Path(sysconfig.get_path("scripts"))
 NATIVE = GenerationTarget(lang="python", generator="native", out="app")
 STUB = GenerationTarget(lang="python", generator="stub", out="app")
@@ -252,6 +253,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(top / "upgraded", target, [replace(REVENUE, version=2, columns=columns, variables=variables)])
     for folder in ("generated", "package", "empty", "one", "upgraded"):
         (top / folder / "__init__.py").touch()
+    for path in EXAMPLE.glob("*.py"):
+        (top / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     for name, text in (("good", GOOD), ("wrong", WRONG), ("after_upgrade", UPGRADED)):
         (top / f"{name}.py").write_text(text, encoding="utf-8")
     return top

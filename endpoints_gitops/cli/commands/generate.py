@@ -15,7 +15,7 @@ from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.model.target import NATIVE, STUB, GenerationTarget, default_out
+from endpoints_gitops.model.target import NATIVE, NATIVE_LANGUAGES, STUB, GenerationTarget, default_out
 from endpoints_gitops.operations.generate import (
     FileState,
     FileStatus,
@@ -35,7 +35,11 @@ _WRITTEN: Final = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add what describes a target, and --check."""
-    parser.add_argument("--lang", metavar="LANG", help="python; only the targets of this language")
+    parser.add_argument(
+        "--lang",
+        metavar="LANG",
+        help=f"{', '.join(NATIVE_LANGUAGES)}, or one of a generator; only the targets of this language",
+    )
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
         "--native", action="store_const", const=NATIVE, dest="generator", help="a client that needs no generator"
