@@ -313,6 +313,8 @@ def _variables(source: _Served, parameters: Sequence[Parameter]) -> Schema:
 def _variable(source: _Served, parameter: Parameter) -> Schema:
     served = source.variable(parameter.variable)
     schema = value_schema(parameter.type)
+    if parameter.takes_lists and isinstance(parameter.default, list | tuple) and schema.get("type") != "array":
+        schema = {"anyOf": [schema, {"type": "array", "items": schema}]}
     description = source.text(served, "description", f"Variable: {parameter.variable}")
     examples = [served["example"]] if "example" in served else served.get("examples")
     if not examples and parameter.has_default and parameter.default is not None:

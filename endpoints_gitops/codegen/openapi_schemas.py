@@ -157,11 +157,8 @@ def insight_schema_name(interface: EndpointInterface) -> str | None:
     """The schema of a result of this kind of insight; None for kinds whose results are not described."""
     if interface.pin.kind != "FunnelsQuery":
         return _KINDS.get(interface.pin.kind)
-    settings = interface.pin.query.get("funnelsFilter")
-    view = settings.get("funnelVizType") if isinstance(settings, Mapping) else None
-    return {None: "FunnelStep", "steps": "FunnelStep", "time_to_convert": "FunnelTimes", "trends": "FunnelTrend"}.get(
-        view if isinstance(view, str) else None
-    )
+    views = {"steps": "FunnelStep", "time_to_convert": "FunnelTimes", "trends": "FunnelTrend"}
+    return views.get(interface.funnel_view or "")
 
 
 def _has_breakdown(interface: EndpointInterface) -> bool:

@@ -12,13 +12,15 @@ THREADS: Final = 16
 """At 50 ms a call that is 320 a second: the server's budget is the limit then, not the waiting for answers."""
 
 
-def concurrent_map[Item, Result](do: Callable[[Item], Result], items: Iterable[Item]) -> tuple[Result, ...]:
+def concurrent_map[Item, Result](
+    do: Callable[[Item], Result], items: Iterable[Item], *, threads: int = THREADS
+) -> tuple[Result, ...]:
     """The results in the order of the items.
 
     An exception of `do`, and an interruption, keeps the remaining items from starting; started ones finish.
     An interruption does not wait for queries that are being parsed.
     """
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="endpoints-gitops")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="endpoints-gitops")
     try:
         return tuple(pool.map(do, items))
     except KeyboardInterrupt:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.codegen import generated_files
-from endpoints_gitops.codegen.header import header_of, read_header, text_with_header
+from endpoints_gitops.codegen.header import SUFFIXES, header_of, read_header, text_with_header
 from endpoints_gitops.codegen.interface import EndpointInterface, interface_of
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import Lock
 from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
-from endpoints_gitops.operations.generators import files_of_generator
 from endpoints_gitops.workspace.files import inside, leads_out, read_regular_file, rewrite_file, shown
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def compare_targets(
     """Compare the files of the targets with what the pins give, ordered by target and path.
 
     `environment` goes over that of the targets. Raises UsageError if the environment of a target is not known or cannot
-    be chosen, if a file cannot be read, or if two targets write the same file.
+    be chosen, if a file cannot be read, or if two targets write the same file, and what `files_of_generator` raises.
     """
     default = configuration.overrides.get("ENV") or configuration.default_environment
     folders = [target_folder(target, configuration) for target in {*configuration.targets, *targets}]
@@ -62,7 +61,8 @@ def compare_targets(
     for target in targets:
         wanted = replace(target, environment=environment or target.environment)
         chosen = environment_of(wanted, lock, configuration.environments, default)
-        statuses += compare_target(target, chosen, lock, target_folder(target, configuration), folders)
+        files = _files(interfaces_of(lock, chosen), target, chosen, configuration)
+        statuses += compare_files(target, files, target_folder(target, configuration), folders)
     refuse_shared_paths(statuses)
     return tuple(statuses)
 
@@ -81,23 +81,34 @@ def target_folder(target: GenerationTarget, configuration: Configuration) -> Pat
     return folder
 
 
-def compare_target(
-    target: GenerationTarget, environment: str, lock: Lock, folder: Path, others: Sequence[Path] = ()
-) -> tuple[FileStatus, ...]:
-    """Compare the files of a target in `folder` with what the pins of the environment give, ordered by path.
+def _files(
+    interfaces: Sequence[EndpointInterface], target: GenerationTarget, environment: str, configuration: Configuration
+) -> tuple[GeneratedFile, ...]:
+    """The files of a target. Raises UsageError if the target is not known, and what `files_of_generator` raises."""
+    if not target.is_internal:
+        from endpoints_gitops.operations.generators import files_of_generator
+        from endpoints_gitops.workspace.openapi_files import documents_folder
 
-    Files of the target that are no longer needed are looked for in `folder`, but not below the folders of `others`.
-    Raises UsageError if a file cannot be read, or the target is not known.
-    """
-    interfaces = interfaces_of(lock, environment)
-    files = generated_files(interfaces, target) if target.is_internal else files_of_generator(interfaces, target)
+        settings = configuration.environments.get(environment, configuration.common)
+        return files_of_generator(interfaces, target, documents_folder(configuration, settings))
+    files = generated_files(interfaces, target)
     if files is None:
         message = f"there is no {target.generator} client for {target.lang}"
         raise UsageError(message, where=target.where, fix="--generator NAME", code="generate.lang")
+    return files
+
+
+def compare_files(
+    target: GenerationTarget, files: Sequence[GeneratedFile], folder: Path, others: Sequence[Path] = ()
+) -> tuple[FileStatus, ...]:
+    """Compare the files of a target with those in `folder`, ordered by path.
+
+    Files of the target that are no longer needed are looked for in `folder`, but not below the folders of `others`.
+    Raises UsageError if a file cannot be read.
+    """
     statuses = [_status(target, folder, file) for file in files]
     expected = {status.path for status in statuses}
-    suffixes = {Path(file.path).suffix for file in files}
-    for path in _candidates(folder, suffixes, others):
+    for path in _candidates(folder, others):
         if path not in expected and (header := read_header(_start(path))) and header.label == target.label:
             reasons = tuple(f"{pin.label} is no longer part of it" for pin in header.pins)
             statuses.append(FileStatus(target=target, path=path, state=FileState.LEFT_OVER, reasons=reasons))
@@ -169,7 +180,7 @@ def _status(target: GenerationTarget, folder: Path, file: GeneratedFile) -> File
     return replace(status, state=FileState.STALE, reasons=reasons)
 
 
-def _candidates(folder: Path, suffixes: set[str], others: Sequence[Path]) -> Iterator[Path]:
+def _candidates(folder: Path, others: Sequence[Path]) -> Iterator[Path]:
     """The files below a folder that can be generated, without following links. Raises UsageError."""
 
     def refuse(error: OSError) -> None:
@@ -185,7 +196,7 @@ def _candidates(folder: Path, suffixes: set[str], others: Sequence[Path]) -> Ite
             and name not in _SKIPPED
             and os.path.abspath(os.path.join(parent, name)) not in skipped  # noqa: PTH100, PTH118 - likewise
         )
-        yield from (Path(parent, name) for name in sorted(names) if os.path.splitext(name)[1] in suffixes)  # noqa: PTH122 - for every file of a folder
+        yield from (Path(parent, name) for name in sorted(names) if os.path.splitext(name)[1] in SUFFIXES)  # noqa: PTH122 - for every file of a folder
 
 
 def _start(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
@@ -23,7 +23,7 @@ from endpoints_gitops.codegen.openapi import (
     mark_of,
 )
 from endpoints_gitops.contract.pins import check_identity
-from endpoints_gitops.errors import CouldNotFindOut, InvalidInput, Problem, UsageError
+from endpoints_gitops.errors import CouldNotFindOut, ExitCode, InvalidInput, Problem, UsageError
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject, canonical
 from endpoints_gitops.model.pin import Pin
@@ -149,23 +149,31 @@ def check_files(folder: OpenApiFolder, pins: Sequence[Pin], options: DocumentOpt
 
 
 def _why_stale(folder: OpenApiFolder, file: str, pin: Pin, options: DocumentOptions) -> str:
+    if reason := _why_other_pin(folder, file, pin, options.form):
+        return reason
+    document = folder.documents[file]
+    try:
+        expected = options.document(document, pin)
+    except UnreadableDocument as error:
+        return f"cannot be used: {error}"
+    return "" if canonical(expected) == canonical(document) else "was changed by hand, or written with other options"
+
+
+def _why_other_pin(folder: OpenApiFolder, file: str, pin: Pin, form: DocumentForm) -> str:
+    """Why a file is not a document of this pin in this form; empty if it is."""
     document = folder.documents.get(file)
     if document is None:
         return "was not written by this program" if file in folder.others else "is missing"
     mark = mark_of(document)
     if mark is None or mark.name != pin.name:
         return f"is not the document of {pin.name}"
-    if mark.form is not options.form:
-        return f"is {mark.form}, not {options.form}"
+    if mark.form is not form:
+        return f"is {mark.form}, not {form}"
     if mark.version != pin.version:
         return f"is of version {mark.version}, and the lock pins {pin.version}"
-    if mark != DocumentMark.of(pin, options.form):
+    if mark != DocumentMark.of(pin, form):
         return f"is of another contract of version {pin.version} than the lock's"
-    try:
-        expected = options.document(document, pin)
-    except UnreadableDocument as error:
-        return f"cannot be used: {error}"
-    return "" if canonical(expected) == canonical(document) else "was changed by hand, or written with other options"
+    return ""
 
 
 def _refuse_other_environment(folder: OpenApiFolder, pins: Sequence[Pin]) -> None:
@@ -231,6 +239,40 @@ def _usable(document: JsonObject, pins: Mapping[str, Pin], options: DocumentOpti
     if mark != DocumentMark.of(pin, mark.form):
         raise UnreadableDocument(f"the document of {name} is not of the pin in the lock ({pin.label})")
     return enrich(document, pin, options.version)
+
+
+class StaleDocuments(InvalidInput):
+    """Stored documents are not those of the lock's pins. As with a lock that is out of date, the exit code is 1."""
+
+    exit_code = ExitCode.FINDINGS
+
+
+def documents_of_pins(folder: OpenApiFolder, pins: Sequence[Pin], version: OpenApiVersion) -> dict[str, JsonObject]:
+    """The enriched document of each pin, by name, from a folder of `openapi pull` in any form.
+
+    Raises StaleDocuments with every document that is missing or of another pin, and UsageError if the folder has those
+    of another environment.
+    """
+    _refuse_other_environment(folder, pins)
+    names = file_names(pin.name for pin in pins)
+    documents, problems = {}, []
+    for pin in pins:
+        stored = folder.documents.get(names[pin.name], {})
+        mark = mark_of(stored)
+        form = DocumentForm.ENRICHED if mark is None else mark.form
+        if reason := _why_other_pin(folder, names[pin.name], pin, form):
+            problems.append(Problem(path=shown(folder.path / names[pin.name]), message=reason, code="openapi.stale"))
+            continue
+        try:
+            documents[pin.name] = enrich(stored, pin, version)
+        except UnreadableDocument as error:
+            message = f"cannot be used: {error}"
+            problems.append(Problem(path=shown(folder.path / names[pin.name]), message=message, code="openapi.invalid"))
+    if problems:
+        fix = Advice(_PULL, "; then ", Command("generate"))
+        stated = tuple(replace(problem, fix=fix) for problem in problems)
+        raise StaleDocuments(stated, message="the stored OpenAPI documents are not those of the pins", fix=fix)
+    return documents
 
 
 def combined(documents: Iterable[JsonObject]) -> JsonObject:

@@ -35,9 +35,9 @@ class EnvironmentSettings:
     """One environment, with the common settings as defaults.
 
     `host`, `project_id` and `key` (the source of the key, never the key itself) are None if the file does not set them;
-    `uses` is the unparsed table. `where` is the environment's `path:line`, `folder` that of the configuration, and
-    `base` the folder of a relative `dotenv:` path. `key_from_checkout` is False if an environment variable names the
-    source of the key.
+    `uses` is the unparsed table, and `openapi` the folder of OpenAPI documents. `where` is the environment's
+    `path:line`, `folder` that of the configuration, and `base` the folder of a relative `dotenv:` path.
+    `key_from_checkout` is False if an environment variable names the source of the key.
     """
 
     name: str
@@ -49,6 +49,7 @@ class EnvironmentSettings:
     manage: tuple[str, ...] = ("*",)
     protect: tuple[str, ...] = ()
     uses: Mapping[str, Any] = field(default_factory=dict)
+    openapi: str = "openapi"
     where: str | None = None
     folder: Path = field(default_factory=Path)
     base: Path = field(default_factory=Path)
@@ -207,6 +208,9 @@ class _UseTable:
     examples: tuple[Mapping[str, object], ...] = ()
 
 
+type _Folder = Annotated[_Item, Check(_evidence_path_mistake)]
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class _CommonTable:
     """The keys that are valid at the top level and under an environment."""
@@ -215,6 +219,7 @@ class _CommonTable:
     manage: tuple[_Pattern, ...] | None = None
     protect: tuple[_Pattern, ...] | None = None
     uses: Mapping[_EndpointName, Literal["*"] | _UseTable] = field(default_factory=dict)
+    openapi: _Folder | None = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -232,9 +237,6 @@ class _DeprecationTable:
     minimum_days: Annotated[int, between(0, _MOST_DAYS)] = DEFAULT_POLICY.minimum_days
     warn_days: Annotated[int, between(0, _MOST_DAYS)] = DEFAULT_POLICY.warn_days
     idle_days: Annotated[int, between(1, _MOST_DAYS)] = DEFAULT_POLICY.idle_days
-
-
-type _Folder = Annotated[_Item, Check(_evidence_path_mistake)]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -306,6 +308,7 @@ def _with_common(settings: EnvironmentSettings, table: _CommonTable, written: ob
         manage=settings.manage if table.manage is None else table.manage,
         protect=settings.protect if table.protect is None else table.protect,
         uses={**settings.uses, **_tables(written, "uses")},
+        openapi=settings.openapi if table.openapi is None else table.openapi.rstrip("/"),
     )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 from endpoints_gitops.errors import CouldNotFindOut
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.files import read_regular_file, shown, work_tree
+from endpoints_gitops.workspace.programs import find_program, program_folders
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -339,7 +340,7 @@ def git(folder: Path, *words: str, stdin: bytes | None = None, settings: Mapping
 def environment(top: Path) -> dict[str, str]:
     """The environment variables of git, which make it search no repository above `top`."""
     kept = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("GIT_TRACE")}
-    path = os.pathsep.join(_program_folders())
+    path = os.pathsep.join(program_folders())
     return kept | _safe_directories() | _VARIABLES | {"PATH": path, "GIT_CEILING_DIRECTORIES": str(top.parent)}
 
 
@@ -375,18 +376,11 @@ def _run(
 
 
 def _program() -> str:
-    """The absolute path of git. Relative entries of PATH are skipped: they could lead into the checkout."""
-    from shutil import which
-
-    programs = (which(os.path.join(folder, "git")) for folder in _program_folders())  # noqa: PTH118 - as texts
-    program = next(filter(None, programs), None)
+    """The absolute path of git."""
+    program = find_program("git")
     if program is None:
         raise FileNotFoundError(2, "git is not on PATH", "git")
     return program
-
-
-def _program_folders() -> list[str]:
-    return [folder for folder in os.get_exec_path() if os.path.isabs(folder)]  # noqa: PTH117 - as texts
 
 
 def _safe_directories() -> dict[str, str]:

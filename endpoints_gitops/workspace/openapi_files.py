@@ -13,10 +13,9 @@ from endpoints_gitops.codegen.interface import identifiers
 from endpoints_gitops.codegen.openapi import is_ours
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.workspace.configuration import Configuration
-from endpoints_gitops.workspace.files import read_regular_file, shown
+from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
+from endpoints_gitops.workspace.files import leads_out, read_regular_file, shown
 
-DEFAULT_FOLDER: Final = "openapi"
 LARGEST_DOCUMENT: Final = 64 * 1024 * 1024
 """Bytes. A document of one pin has about ten thousand."""
 
@@ -32,9 +31,13 @@ class OpenApiFolder:
     """The names of all other files that end in `.json`."""
 
 
-def default_folder(configuration: Configuration) -> Path:
-    """The folder of documents, beside the configuration."""
-    return configuration.folder / DEFAULT_FOLDER
+def documents_folder(configuration: Configuration, settings: EnvironmentSettings) -> Path:
+    """The folder of the documents of an environment. Raises UsageError if it is outside of the repository."""
+    folder = configuration.folder / settings.openapi
+    if leads_out(folder, configuration.folder):
+        message = f"the folder of OpenAPI documents {shown(folder)} is outside of the repository"
+        raise UsageError(message, where=settings.where, fix="use a folder inside of it", code="files.outside")
+    return folder
 
 
 def file_names(names: Iterable[str]) -> Mapping[str, str]:

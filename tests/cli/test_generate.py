@@ -205,7 +205,7 @@ def test_the_lock_alone_is_enough(make_checkout, make_cli):
         (["generate"], 2, "the configuration has no targets"),
         (["generate", "--native"], 2, "the options describe no target"),
         (["generate", "--lang", "cobol", "--native"], 2, "there is no native client for cobol"),
-        (["generate", "--lang", "python", "--generator", "foo"], 2, "there is no generator 'foo' for python"),
+        (["generate", "--lang", "python", "--generator", "foo"], 2, "there is no generator 'foo'"),
         (["generate", "--lang", "python", "--native", "--env", "tset"], 2, "environment 'tset'"),
         (["generate", "--native", "--stub"], 2, "not allowed with argument"),
     ],

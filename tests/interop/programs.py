@@ -21,11 +21,15 @@ def program(name: str) -> str:
     """The path of a program. Skips the test where it is not on PATH."""
     path = shutil.which(name)
     if path is None:
-        reason = f"{name} is not on PATH"
-        if name in os.environ.get(REQUIRED_PROGRAMS, "").split():
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing_program(name, f"{name} is not on PATH")
     return path
+
+
+def missing_program(name: str, reason: str) -> NoReturn:
+    """Skip the test, or fail it where the program is required."""
+    if name in os.environ.get(REQUIRED_PROGRAMS, "").split():
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def node_file(name: str) -> str:

@@ -47,13 +47,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     way.add_argument(
         "--stub", action="store_const", const=STUB, dest="generator", help="types for Endpoints.run (python)"
     )
-    way.add_argument("--generator", metavar="NAME", help="a client by this program")
+    way.add_argument(
+        "--generator",
+        metavar="NAME",
+        help="a client by this program: @hey-api/openapi-ts, openapi-generator, oapi-codegen",
+    )
     parser.add_argument("--out", metavar="FOLDER", help="where to write (default: clients/LANG)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is not up to date")
     parser.epilog = (
         "Without options: every target under `generate` in the configuration. --lang, --native, --stub and --generator "
-        "choose among them; with --out, or where none fits, they describe a target of their own. Reads the lock alone: "
-        "no key is needed and no request is made."
+        "choose among them; with --out, or where none fits, they describe a target of their own. Reads the lock, and "
+        "for other generators the documents of `openapi pull`: no key is needed, and PostHog is not asked."
     )
 
 
@@ -64,6 +68,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         if disagreement := _disagreement(consumer):
             return disagreement
         targets = _targets(consumer)
+        _announce(consumer, targets)
         statuses = compare_targets(targets, consumer.configuration, consumer.present_lock, arguments.env)
         if arguments.check:
             return _check(console, statuses, _again(targets))
@@ -72,6 +77,15 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             mine = [status for status in statuses if status.target is target]
             write_files(mine, _root(consumer, target), target_folder(target, consumer.configuration))
     return _written(console, statuses)
+
+
+def _announce(consumer: Consumer, targets: Sequence[GenerationTarget]) -> None:
+    """Print which other programs run: they can take a while, the first time for being fetched."""
+    for target in targets:
+        if not target.is_internal:
+            version = f" {target.version}" if target.version else ""
+            folder = shown(target_folder(target, consumer.configuration))
+            consumer.console.say(Line(f"{target.generator}{version}: {folder}", Style.FAINT))
 
 
 def _disagreement(consumer: Consumer) -> Outcome | None:

@@ -37,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "-o", "--out", metavar="PATH",
-        help="with pull: the folder (default: openapi beside the configuration); with combine: a file that ends in "
-        ".json, .yaml or .yml (default: stdout, as JSON)",
+        help="with pull: the folder (default: `openapi` in the configuration, else openapi beside it); with combine: a "
+        "file that ends in .json, .yaml or .yml (default: stdout, as JSON)",
     )  # fmt: skip
     parser.add_argument("--as-served", action="store_true", help="PostHog's documents, without what the lock knows")
     parser.add_argument(
@@ -104,11 +104,13 @@ def _sorted_pins(locked: Locked) -> tuple[Pin, ...]:
 
 def _pull(context: CommandContext) -> Outcome:
     from endpoints_gitops.operations.openapi import check_files, fetch_documents, plan_files, write_files
-    from endpoints_gitops.workspace.openapi_files import default_folder, read_folder
+    from endpoints_gitops.workspace.openapi_files import documents_folder, read_folder
 
     arguments, console, options = context.arguments, context.console, _options(context)
-    pins = _sorted_pins(_locked(context))
-    folder = read_folder(Path(arguments.out) if arguments.out else default_folder(context.configuration))
+    locked = _locked(context)
+    pins = _sorted_pins(locked)
+    default = documents_folder(context.configuration, locked.settings)
+    folder = read_folder(Path(arguments.out) if arguments.out else default)
     if arguments.check:
         return _checked(console, folder.path, check_files(folder, pins, options), len(pins))
     fetched = fetch_documents(context.client, pins)
