@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -20,6 +21,7 @@ from endpoints_gitops.workspace.files import inside, leads_out, read_regular_fil
 if TYPE_CHECKING:
     from endpoints_gitops.workspace.configuration import Configuration
 
+_KEY_SHAPED: Final = re.compile(r"ph[xsa]_[A-Za-z0-9]{20,}")
 _SKIPPED: Final = ("__pycache__", "node_modules")
 
 
@@ -157,6 +159,10 @@ def refuse_shared_paths(statuses: Sequence[FileStatus]) -> None:
 def _status(target: GenerationTarget, folder: Path, file: GeneratedFile) -> FileStatus:
     path = folder / file.path
     text = text_with_header(file, target)
+    if _KEY_SHAPED.search(text):
+        message = f"{shown(path)} would contain text that looks like an API key (phx_…, phs_…, pha_…)"
+        fix = "remove it from the query, such as from the default of a variable, and revoke the key"
+        raise UsageError(message, where=target.where, fix=fix, code="generate.key")
     status = FileStatus(
         target=target,
         path=path,
@@ -185,7 +191,7 @@ def _candidates(folder: Path, others: Sequence[Path]) -> Iterator[Path]:
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise _unreadable(folder, error)
+            raise _unreadable(Path(error.filename or folder), error)
 
     skipped = {os.path.abspath(other) for other in others if other != folder}  # noqa: PTH100 - compared with os.walk
     for parent, folders, names in os.walk(folder, onerror=refuse):

@@ -362,6 +362,8 @@ def _targets(document: Document, parsed: _ConfigurationTable | None) -> tuple[Ge
             continue
         if table.version is not None and not table.generator:
             document.add((*location, "version"), "version is that of a generator, and this target has none")
+        if table.per_endpoint and table.stub:
+            document.add((*location, "per_endpoint"), "per_endpoint does not apply to a stub, which is one file")
         environments = parsed.environments if parsed else {}
         if table.environment is not None and environments and table.environment not in environments:
             from endpoints_gitops.model.suggestions import did_you_mean

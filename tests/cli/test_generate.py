@@ -89,7 +89,7 @@ def test_check_says_which_pin_moved_and_generate_follows(cli, app, top, change, 
     check = cli("generate", "--check")
 
     assert (check.code, check.out) == (1, f"stale         {CLIENT}: {reason}\n")
-    assert check.err == "1 of 1 files are not up to date\n  fix: endpoints-gitops generate\n"
+    assert check.err == "not up to date: 1 of 1 file\n  fix: endpoints-gitops generate\n"
     assert (top / CLIENT).read_bytes() == before
     assert cli("generate").out == f"updated  {CLIENT}: {reason}\n"
     assert cli("generate", "--check").code == 0
@@ -304,6 +304,34 @@ def test_the_same_bytes_whatever_the_order_and_no_key(cli, app, top, server):
     assert str(top).encode() not in first
     assert server.url.encode() not in first
     assert server.requests.entries() == ()
+
+
+SENTINEL = "phx_" + "0123456789abcdefABCDEF" * 2
+INSIDE = {
+    "a default": {
+        "variables": (PinnedVariable(name="v", type="String", required=False, has_default=True, default=SENTINEL),)
+    },
+    "the name of a column": {"columns": (PinnedColumn(name=f"a {SENTINEL}", type="string"),)},
+}
+
+
+@pytest.mark.parametrize("words", [("generate",), ("generate", "--check"), ("generate", "--stub", "--lang", "python")])
+@pytest.mark.parametrize("where", INSIDE)
+def test_a_key_in_the_lock_does_not_get_into_a_client(cli, app, top, where, words):
+    app(pin(**INSIDE[where]))
+    ran = cli(*words)
+    assert (ran.code, "would contain text that looks like an API key" in ran.err) == (2, True), ran.err
+    assert SENTINEL not in ran.out + ran.err
+    assert not (top / "app").exists()
+
+
+def test_no_key_of_the_environment_or_the_configuration_gets_into_a_client(cli, app, top, server):
+    app(pin(), pin("signups"), targets=f"{PER_ENDPOINT}[generate.stub]\nlang = 'python'\nstub = true\nout = 'app'\n")
+    keys = {"POSTHOG_API_KEY": SENTINEL, "POSTHOG_CLI_API_KEY": f"{SENTINEL}2", "ENDPOINTS_TEST_KEY": f"{SENTINEL}3"}
+    assert cli("generate", env=keys).code == 0
+    written = [path.read_text() for path in sorted((top / "app").rglob("*")) if path.is_file()]
+    assert len(written) == 5
+    assert [text for text in written if SENTINEL in text or server.key in text or "phx_" in text] == []
 
 
 def test_nothing_is_asked_of_the_server_and_no_key_is_needed(make_cli, checkout, app):

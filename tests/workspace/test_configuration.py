@@ -413,6 +413,10 @@ MISTAKES = [
         "endpoints.toml:4:1: version is that of a generator, and this target has none",
     ),
     (
+        "[generate.a]\nlang = 'python'\nstub = true\nper_endpoint = true",
+        "endpoints.toml:4:1: per_endpoint does not apply to a stub, which is one file",
+    ),
+    (
         "[generate.a]\nlang = 'go'\nnative = true\nout = '../x'",
         "endpoints.toml:4:1: out: '../x' must be below the folder of this file, with / between its parts",
     ),

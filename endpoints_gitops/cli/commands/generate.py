@@ -147,7 +147,8 @@ def _check(console: Console, statuses: Sequence[FileStatus], again: Command) -> 
     for status in differing:
         console.show([Line(f"{status.state:13} {shown(status.path)}: {'; '.join(status.reasons)}", Style.BAD)])
     if differing:
-        console.say(f"{len(differing)} of {len(statuses)} files are not up to date", Advice("  fix: ", again))
+        files = f"{len(statuses)} file{'' if len(statuses) == 1 else 's'}"
+        console.say(f"not up to date: {len(differing)} of {files}", Advice("  fix: ", again))
     else:
         console.say(f"{_files(len(statuses))} up to date")
     code = ExitCode.FINDINGS if differing else ExitCode.DONE
