@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qsl
 
-import anyio
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -24,6 +23,7 @@ from endpoints_gitops.local.engine.refusals import ClickHouseUnavailable
 from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large, unavailable
 from endpoints_gitops.local.fault_layer import Connections, FaultLayer
 from endpoints_gitops.local.own_site import OwnSite
+from endpoints_gitops.local.request_threads import RequestThreads
 from endpoints_gitops.local.routes import endpoints, mcp_tools, query, running, variables, who
 from endpoints_gitops.local.routes import materialization as materialization_routes
 from endpoints_gitops.local.routes.action import Resource, RouteAction
@@ -32,8 +32,6 @@ from endpoints_gitops.local.web_page import page_routes
 LARGEST_BODY: Final = 20_000_000
 WRITE_ENDPOINTS: Final = "endpoint:write"
 ENDPOINT_SCOPES: Final = ("endpoint:read", WRITE_ENDPOINTS)
-_WAITING: Final = 64
-"""Requests that wait for the parser or a query at the same time; further ones wait for these."""
 _LOG: Final = logging.getLogger(__name__)
 _RESOURCES: Final = (
     *materialization_routes.BEFORE_NAMES,
@@ -46,32 +44,30 @@ _RESOURCES: Final = (
     *mcp_tools.RESOURCES,
     *who.OF_PROJECT,
 )
-_PARENTS: Final = ("projects", "environments")
+_PROJECTS: Final = "/api/projects/"
+_ENVIRONMENTS: Final = "/api/environments/"
+"""PostHog's other name for the same."""
 DOCUMENTED: Final = (
-    *(replace(resource, path=f"/api/{_PARENTS[0]}/{{project_id}}{resource.path}") for resource in _RESOURCES),
+    *(replace(resource, path=f"{_PROJECTS}{{project_id}}{resource.path}") for resource in _RESOURCES),
     *who.RESOURCES,
 )
 """The resources of the OpenAPI document, with their paths."""
 
 
 def application(
-    deployment: Deployment, connections: Connections, *, colleague: str, prefix: str = "", control: bool = False
+    deployment: Deployment,
+    connections: Connections,
+    threads: RequestThreads,
+    *,
+    colleague: str,
+    prefix: str = "",
+    control: bool = False,
 ) -> ASGIApp:
     """All routes, inside the layer that plays faults, inside the check of Host and Origin.
 
     `colleague` is the key of the other user, who makes edits.
     """
-    threads = anyio.CapacityLimiter(_WAITING)
-
-    def served(resource: Resource) -> ASGIApp:
-        return ResourceApp(deployment, resource, prefix, threads)
-
-    routes = [
-        Route(f"/api/{parent}/{{project_id}}{resource.path}", served(resource))
-        for parent in _PARENTS
-        for resource in _RESOURCES
-    ]
-    routes += [Route(resource.path, served(resource)) for resource in who.RESOURCES]
+    routes = [Route(item.path, ResourceApp(deployment, item, prefix, threads)) for item in DOCUMENTED]
     routes += [Route("/api/schema", ApiDocumentApp(prefix)), *page_routes(prefix)]
     layer = FaultLayer(
         app=_Prefixed(Router(routes, redirect_slashes=False, default=_nowhere), prefix),
@@ -91,7 +87,8 @@ def application(
 
 @dataclass(frozen=True, slots=True)
 class _Prefixed:
-    """Removes the prefix and one trailing slash from the path, like a proxy and PostHog's routes."""
+    """Removes the prefix and one trailing slash from the path, like a proxy and PostHog's routes. Environments are
+    projects."""
 
     app: ASGIApp
     prefix: str
@@ -102,7 +99,10 @@ class _Prefixed:
             await _nowhere(scope, receive, send)
             return
         inner = path.removeprefix(self.prefix)
-        await self.app({**scope, "path": inner.removesuffix("/") or "/", "asked_path": inner}, receive, send)
+        path = inner.removesuffix("/") or "/"
+        if path.startswith(_ENVIRONMENTS):
+            path = _PROJECTS + path.removeprefix(_ENVIRONMENTS)
+        await self.app({**scope, "path": path, "asked_path": inner}, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,7 @@ class ResourceApp:
     deployment: Deployment
     resource: Resource
     prefix: str
-    threads: anyio.CapacityLimiter
-    """Where requests that can wait for a query run, so that they leave the threads of the others alone."""
+    threads: RequestThreads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -125,8 +124,8 @@ class ResourceApp:
         else:
             incoming = _incoming(scope, body, self.prefix)
             action = self.resource.actions.get(scope["method"])
-            limiter = self.threads if action is not None and (action.interleaved or action.queries) else None
-            response = await anyio.to_thread.run_sync(self.answer, incoming, abandon_on_cancel=True, limiter=limiter)
+            can_wait = action is not None and (action.interleaved or action.queries is not None)
+            response = await self.threads.run(self.answer, incoming, can_wait=can_wait)
         await response(scope, receive, send)
 
     def answer(self, incoming: Incoming) -> Response:

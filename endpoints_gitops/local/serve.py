@@ -35,6 +35,7 @@ from endpoints_gitops.local.deployment import (
 from endpoints_gitops.local.engine.interface import LazyEngine, QueryEngine
 from endpoints_gitops.local.engine.project_data import UNKNOWN_PROJECT, ProjectData
 from endpoints_gitops.local.fault_layer import Connections
+from endpoints_gitops.local.request_threads import RequestThreads
 from endpoints_gitops.local.store import Project, Store
 from endpoints_gitops.local.web_page import page_url
 
@@ -144,7 +145,8 @@ def running_server(
             limiter=Limiter(limits=limits),
         )
         listening, running = _opened(deployment, bound, prefix)
-        server = _UvicornServer(_configuration(deployment, running, prefix, control=control))
+        configuration = _configuration(deployment, running, _threads(stack), prefix, control=control)
+        server = _UvicornServer(configuration)
         thread = threading.Thread(target=server.run, args=([listening],), name="local-server", daemon=True)
         thread.start()
         server.ready.wait()
@@ -195,7 +197,7 @@ def serve(
         )
         listening, running = _opened(deployment, bound, "")
         server = _UvicornServer(
-            _configuration(deployment, running, "", control=control),
+            _configuration(deployment, running, _threads(stack), "", control=control),
             when_ready=lambda: _announce(announce, running),
         )
         stack.callback(stop_parsing, for_good=True)  # threads that wait for the parser would keep the process alive
@@ -332,9 +334,17 @@ def _furnished(deployment: Deployment, url: str) -> RunningServer:
     )
 
 
-def _configuration(deployment: Deployment, running: RunningServer, prefix: str, *, control: bool) -> uvicorn.Config:
+def _threads(stack: ExitStack) -> RequestThreads:
+    threads = RequestThreads()
+    stack.callback(threads.close)
+    return threads
+
+
+def _configuration(
+    deployment: Deployment, running: RunningServer, threads: RequestThreads, prefix: str, *, control: bool
+) -> uvicorn.Config:
     connections = Connections()
-    app = application(deployment, connections, colleague=running.colleague_key, prefix=prefix, control=control)
+    app = application(deployment, connections, threads, colleague=running.colleague_key, prefix=prefix, control=control)
     return uvicorn.Config(
         app,
         http=connections.protocol(),

@@ -6,7 +6,7 @@ They hold no key. The page gets one in the fragment of its address, which a brow
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-_FOLDER: Final = files("endpoints_gitops.local") / "page"
+_FOLDER: Final = Path(__file__).with_name("page")
 _TYPES: Final = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
 HEADERS: Final = {
     "Content-Security-Policy": (

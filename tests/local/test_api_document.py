@@ -17,6 +17,7 @@ from endpoints_gitops.local.app import DOCUMENTED, application
 from endpoints_gitops.local.bodies import EndpointRequest
 from endpoints_gitops.local.engine.interface import QueryEngine
 from endpoints_gitops.local.fault_layer import Connections
+from endpoints_gitops.local.request_threads import RequestThreads
 from endpoints_gitops.local.serve import RunningServer, running_server
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -52,12 +53,12 @@ def test_it_is_valid(document: dict[str, Any], server: RunningServer) -> None:
 
 
 def test_it_has_every_route_and_method_and_no_other(document: dict[str, Any], server: RunningServer) -> None:
-    layer: Any = application(server.deployment, Connections(), colleague="")
+    layer: Any = application(server.deployment, Connections(), RequestThreads(), colleague="")
     routes = [route for route in layer.app.app.app.routes if isinstance(route, Route)]
     served = {
         (route.path, method.lower())
         for route in routes
-        if hasattr(route.app, "resource") and not route.path.startswith("/api/environments/")
+        if hasattr(route.app, "resource")
         for method in route.app.resource.actions
     }
     described = {(path.removesuffix("/"), method) for path, method, _ in operations(document)}
@@ -65,11 +66,18 @@ def test_it_has_every_route_and_method_and_no_other(document: dict[str, Any], se
     assert len(described) == sum(len(resource.actions) for resource in DOCUMENTED) >= 28
 
 
-def test_both_parents_have_the_same_routes(server: RunningServer) -> None:
-    layer: Any = application(server.deployment, Connections(), colleague="")
-    paths = {route.path for route in layer.app.app.app.routes}
-    projects = {path.removeprefix("/api/projects") for path in paths if path.startswith("/api/projects/")}
-    assert projects == {path.removeprefix("/api/environments") for path in paths if "/environments/" in path}
+def test_both_parents_have_the_same_routes(document: dict[str, Any], server: RunningServer) -> None:
+    """A method that no route has is refused by the resource of the path, and a path without a resource is not found."""
+    paths = [path.replace("{project_id}", "1") for path, _, _ in operations(document) if "/projects/{" in path]
+    assert len(paths) > 20
+    headers = {"Authorization": f"Bearer {server.key}"}
+    with httpx.Client(base_url=server.url, headers=headers, verify=False) as client:
+        for path in paths:
+            for parent in ("projects", "environments"):
+                answer = client.request("TRACE", path.replace("projects", parent, 1))
+                assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed"), path
+        nowhere = client.request("TRACE", "/api/environments/1/nothing/")
+        assert (nowhere.status_code, nowhere.json()["detail"]) == (404, "Endpoint not found.")
 
 
 def test_every_name_is_used_and_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
