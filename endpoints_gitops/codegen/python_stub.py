@@ -142,7 +142,7 @@ def _write_variables(source: PythonSource, endpoint: PythonEndpoint) -> None:
         source.lines.append("})")
 
 
-_NAMES_OF_PAGES: Final = _NOT_A_VARIABLE | {"key", "page_size"}
+_NAMES_OF_PAGES: Final = _NOT_A_VARIABLE | {"key", "max_wait", "page_size"}
 
 
 def _write_overloads(
@@ -200,10 +200,15 @@ def _run_options(source: PythonSource, *, is_rows: bool, is_table: bool) -> Iter
         yield "        _offset: int | None = ...,"
     words = '"cache", "force", "direct"' if is_table else '"cache", "force"'
     yield f"        _refresh: {source.name('Literal')}[{words}] | None = ...,"
+    yield "        _max_wait: float | None = ...,"
 
 
 def _page_options() -> list[str]:
-    return ["        page_size: int | None = ...,", "        key: str | None = ...,"]
+    return [
+        "        page_size: int | None = ...,",
+        "        key: str | None = ...,",
+        "        max_wait: float | None = ...,",
+    ]
 
 
 def _result(source: PythonSource, endpoint: PythonEndpoint, iterator: str | None) -> str:

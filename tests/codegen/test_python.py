@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
 import subprocess
 import sys
 import sysconfig
-from dataclasses import replace
+import typing
+from dataclasses import fields, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import endpoints_gitops
 from endpoints_gitops.codegen import generated_files
 from endpoints_gitops.codegen.interface import interface_of
 from endpoints_gitops.model.pin import Pin, PinnedColumn, PinnedVariable
 from endpoints_gitops.model.target import GenerationTarget
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "revenue_report" / "python"
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 TOOLS = Path(sysconfig.get_path("scripts"))
 NATIVE = GenerationTarget(lang="python", generator="native", out="app")
 STUB = GenerationTarget(lang="python", generator="stub", out="app")
@@ -62,7 +71,8 @@ KINDS = pin(
 _ODD = (
     "from", "self", "cls", "None", "match", "type", "print", "list", "int", "str", "dict", "Any", "Decimal", "property",
     "date", "datetime", "_dt", "__init__", "__slots__", "_x", "7d", "a b", "a-b", "größe", "ﬁ", "日本", "", "'\"\\\n",
-    '"""', "variables", "key", "page_size", "_limit", "name", "limit", "as_dict", "n" * 80, "UNSET", "field", "record",
+    '"""', "variables", "key", "page_size", "max_wait", "_limit",
+    "_max_wait", "name", "limit", "as_dict", "n" * 80, "UNSET", "field", "record",
     "endpoints", "overload", "Literal", "Iterator", "float", "bool", "\u202e", "{x}", "%s", "\N{PARTY POPPER}",
 )  # fmt: skip
 ODD = pin("class", dict.fromkeys(_ODD, "integer"), *(variable(name, "Number") for name in _ODD if name))
@@ -166,8 +176,8 @@ def by_name() -> endpoints_gitops.Endpoints:
     assert_type(rows.columns, tuple[str, ...])
     for page in endpoints.iterate("revenue_by_plan", month="2026-07", page_size=3):
         assert_type(page, types.RevenueByPlan)
-    endpoints.run("a-b", key="a")
-    endpoints.iterate("a-b", variables={"key": "a"}, key="n")
+    endpoints.run("a-b", key="a", _max_wait=3)
+    endpoints.iterate("a-b", variables={"key": "a"}, key="n", max_wait=30)
     assert_type(endpoints.run("TrendsQuery", _refresh="direct")[0], TrendSeries)
     assert_type(endpoints.run("bare", _limit=1)[0], Row)
     assert_type(endpoints.run("twice")[0][1], str | None)
@@ -303,6 +313,23 @@ def test_ruff_has_nothing_to_say(app: Path) -> None:
     assert (ran.returncode, ran.stdout) == (0, "All checks passed!\n")
 
 
+@pytest.mark.parametrize("client", [endpoints_gitops.Endpoints, endpoints_gitops.AsyncEndpoints])
+@pytest.mark.parametrize("method", ["run", "iterate"])
+def test_the_stub_has_the_options_of_the_library(app: Path, client: type, method: str) -> None:
+    tree = ast.parse((app / "generated" / "endpoints_types.pyi").read_text(encoding="utf-8"))
+    (classes,) = ([node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == client.__name__],)
+    overloads = [node for node in classes[0].body if getattr(node, "name", "") == method]
+    by_name, by_call = (
+        [name for name, parameter in inspect.signature(overload).parameters.items() if parameter.kind == KEYWORD_ONLY]
+        for overload in typing.get_overloads(getattr(client, method))
+    )
+    in_stub = [[argument.arg for argument in node.args.kwonlyargs] for node in overloads]
+    assert len(overloads) == len(ALL) + 1
+    assert in_stub[-1] == by_call
+    position = [pin.name for pin in sorted(ALL, key=lambda item: item.name)].index("bare")
+    assert in_stub[position] == [name for name in by_name if name != "variables"]
+
+
 PROGRAM = """
 import endpoints_gitops
 from endpoints_gitops import Row
@@ -325,3 +352,31 @@ def test_the_modules_can_be_imported(app: Path) -> None:
     )
     (n9,) = (item for item in NAMES if item.name == "n9")
     assert (ran.stderr, ran.stdout) == ("", f"{{'month': '2026-07'}}\n{{'prod': (1, '{n9.contract_hash}')}}\n")
+
+
+_NAMES = st.lists(st.text(max_size=8), max_size=6)
+
+
+@settings(max_examples=200)
+@given(columns=_NAMES, variables=st.lists(st.text(min_size=1, max_size=8), max_size=6, unique=True))
+def test_any_names_make_a_module_that_keeps_columns_and_variables_apart(
+    columns: list[str], variables: list[str]
+) -> None:
+    named = replace(
+        pin("any-name", {}, *(variable(name, "Number") for name in variables)),
+        columns=tuple(PinnedColumn(name=name, type="integer") for name in columns),
+    )
+    ((module,), types) = (generated_files([interface_of(named)], target) for target in (NATIVE, STUB))
+    for file in types or ():
+        compile(file.text, file.path, "exec")
+    imported = ModuleType("any_name")
+    with mock.patch.dict(sys.modules, {"any_name": imported}):
+        exec(compile(module.text, "any_name", "exec"), imported.__dict__)
+    call = imported.any_name
+    arguments = {name: number for number, name in enumerate(inspect.signature(call).parameters)}
+    assert sorted(call(**arguments).variables.items(), key=lambda item: item[1]) == list(
+        zip(variables, range(6), strict=False)
+    )
+    if columns:
+        row = imported.AnyName(**dict(zip(call(**arguments).endpoint.fields, range(6), strict=False)))
+        assert [getattr(row, field.name) for field in fields(row)] == list(range(len(columns)))
