@@ -111,7 +111,7 @@ _ROOMS = {
     "endpoints_gitops.consumer.errors": (
         "PinMissing ClientOutdated VariablesWrong UnknownVariable MissingVariable WrongVariableType VariableMistake "
         "ContractBroken WrongVersion EndpointRecreated ColumnsBroken ColumnMistake RowsBroken ResultsBroken "
-        "UnreadableValue ContractWarning PagingWarning"
+        "UnreadableValue ContractWarning PagingWarning CacheUnreachable"
     ),
     "endpoints_gitops.model.pin": "Pin",
     "endpoints_gitops.errors": "EndpointsError UsageError CredentialsError InvalidInput MissingExtra",

@@ -409,6 +409,13 @@ class BadAnswer(ApiError):
     remedy = "check that the host is the address of PostHog, such as https://us.posthog.com"
 
 
+class AnswerCut(BadAnswer):
+    """The connection was lost in the middle of an answer, or the answer took too long to its end."""
+
+    code = "api.answer_cut"
+    remedy: str = Advice(AGAIN, " later; if you use a proxy of your own, check its log")
+
+
 class AnswerTooLarge(BadAnswer):
     """The answer exceeds the size limit, so it was not read to its end.
 

@@ -287,7 +287,9 @@ def _error(context: ClientContext, request: Request, happened: object) -> ApiErr
         return errors.Unreachable(
             _unreachable(context, happened.reason), request=request_line(request), endpoint=request.names
         )
-    error_class = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
+    error_class: type[ApiError] = errors.AnswerCut
+    if happened.status >= 300:
+        error_class = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
     message = f"{happened.status} with only a part of {request.expects}: {reason}"
     return error_class(message, request=request_line(request), endpoint=request.names, status=happened.status)
 

@@ -49,7 +49,7 @@ LONGEST_WAIT: Final = HOUR / 1000
 _KINDS: Final = ("direct", "materialized")
 _FILE_PATIENCE: Final = 5.0
 _REDIS_PATIENCE: Final = 1.0
-_REDIS_OUTAGE: Final = 30.0
+REDIS_OUTAGE: Final = 30.0
 
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS requests (bucket TEXT NOT NULL, sent INTEGER NOT NULL)",
@@ -306,7 +306,7 @@ class RedisRateLimiter:
         direct: RateLimit = DIRECT,
         materialized: RateLimit = MATERIALIZED,
     ) -> None:
-        self._redis = _connect_redis(url)
+        self._redis = connect_redis(url, "budget_url")
         self._script = self._redis.register_script(_ACQUIRE_IN_REDIS)
         self._notice = notice
         self._limits = {"direct": direct, "materialized": materialized}
@@ -347,9 +347,9 @@ class RedisRateLimiter:
         try:
             return work()
         except (RedisError, OSError) as error:
-            self._retry_at = time.monotonic() + _REDIS_OUTAGE
+            self._retry_at = time.monotonic() + REDIS_OUTAGE
             kind = type(error).__name__  # the text can hold the URL, and with it a password
-            self._notice(f"requests are not counted for {_REDIS_OUTAGE:.0f} s: cannot use Redis ({kind})")
+            self._notice(f"requests are not counted for {REDIS_OUTAGE:.0f} s: cannot use Redis ({kind})")
             return otherwise
 
     def _remaining(self, kind: str) -> Remaining:
@@ -490,15 +490,19 @@ def _paused_milliseconds(sqlite: sqlite3.Connection, bucket: str, now: int) -> i
     return left if 0 < left <= HOUR else 0
 
 
-def _connect_redis(url: str) -> Redis:
-    require("redis", "budget_url")
+def connect_redis(url: str, setting: str) -> Redis:
+    """A client of the Redis at a URL, which `setting` has.
+
+    Raises MissingExtra if the package `redis` is not installed, and UsageError if it is not a Redis URL.
+    """
+    require("redis", setting)
     from redis import Redis
 
     try:
         return Redis.from_url(url, socket_timeout=_REDIS_PATIENCE, socket_connect_timeout=_REDIS_PATIENCE)
-    except ValueError:  # its text is not repeated: the URL may contain a password
-        remedy = "set budget_url to a URL such as redis://cache.internal:6379/0"
-        raise UsageError("budget_url is not a Redis URL", fix=remedy, code="usage.budget") from None
+    except (ValueError, AttributeError):  # its text is not repeated: the URL may contain a password
+        remedy = f"set {setting} to a URL such as redis://cache.internal:6379/0"
+        raise UsageError(f"{setting} is not a Redis URL", fix=remedy, code="usage.budget") from None
 
 
 def _owner(connection: Connection) -> str:

@@ -61,7 +61,7 @@ class Sleep:
 class BlockingWork:
     """Call a function that can block on another machine or process."""
 
-    do: Callable[[], float]
+    do: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,8 @@ the second one, and never overwrites them.""",
     "call": "A call does not fit the pin. Nothing was sent. The message says which calls the pin allows.",
     "contract": """An answer is not what the lock says for this version. `endpoints-gitops lock --verify` shows what
 changed on the server, `endpoints-gitops outdated` which versions exist.""",
+    "cache": """The Redis in which an app caches answers cannot be used, so its answers are still there. Calls go to the
+server meanwhile.""",
     "rows": "These rows cannot be read in this way; the message says how they can be read.",
     "defect": "A bug in this tool. Please report it.",
     "conformance": """`conformance` checks facts about the server on a project. Everything that it creates has

@@ -221,7 +221,7 @@ class PinnedClient[Transport]:
             host_in_code=to.host,
             is_redirected=True,
         )
-        cache = None if self._cache is None else replace(self._cache)
+        cache = None if self._cache is None else replace(self._cache, url=None)
         return type(self)(
             locked,
             contract=self._contract,

@@ -1,6 +1,7 @@
 """Errors of a pinned call before it is sent, and of its answer, with attributes for tests and reports.
 
     EndpointsError
+    ├── CacheUnreachable       the Redis of a cache that was to be cleared cannot be used
     ├── PinMissing             the lock has no pin of this name (rule P101)
     ├── ClientOutdated         generated code is not that of the lock's pin
     ├── VariablesWrong         before the request: ├ UnknownVariable ├ MissingVariable └ WrongVariableType
@@ -195,6 +196,14 @@ class UnreadableValue(ContractBroken):
         self.column = column
         self.type = type
         self.value = value
+
+
+class CacheUnreachable(EndpointsError):
+    """The Redis of a cache cannot be used, so its answers could not be removed. Calls do not raise this: they go to the
+    server.
+    """
+
+    code = "cache.unreachable"
 
 
 class ContractWarning(UserWarning):

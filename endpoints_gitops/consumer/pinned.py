@@ -13,11 +13,15 @@ from endpoints_gitops.advice import WAIT_LONGER, Advice, Command
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.errors import (
+    AnswerCut,
     ApiError,
     EndpointInactive,
     EndpointNotFound,
     NoFreeSlot,
     OffsetRefused,
+    ServerFault,
+    Throttled,
+    Unreachable,
     VariablesRefused,
     VersionInactive,
     VersionNotFound,
@@ -26,8 +30,8 @@ from endpoints_gitops.api.errors import (
 from endpoints_gitops.api.flow import Deadline
 from endpoints_gitops.api.rate_limiter import CallSlots
 from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, PageRequest, may_be_truncated, unstable_pages
-from endpoints_gitops.api.wire import Flow, Join
-from endpoints_gitops.consumer.cache import Cache
+from endpoints_gitops.api.wire import BlockingWork, Flow, Join
+from endpoints_gitops.consumer.cache import Cache, CachedAnswer
 from endpoints_gitops.consumer.call_event import CacheUse, CallEvent, OnRequest, notify
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
 from endpoints_gitops.consumer.client_base import REDIRECTIONS, Concurrency
@@ -91,9 +95,12 @@ class CallProgress(Deadline):
     cache: CacheUse | None = None
     request_id: str | None = None
     execution_id: str | None = None
+    replaced: ApiError | None = None
+    """The error that a stale answer replaced."""
 
     def event(self, pin: Pin, error: BaseException | None) -> CallEvent:
-        answered = error.status if isinstance(error, ApiError) else None
+        failure = error or self.replaced
+        answered = failure.status if isinstance(failure, ApiError) else None
         return CallEvent(
             endpoint=pin.name,
             version=pin.version,
@@ -102,7 +109,7 @@ class CallProgress(Deadline):
             cache=self.cache,
             seconds=self.spent,
             status=answered or self.status,
-            error=error,
+            error=failure,
             request_id=self.request_id,
             execution_id=self.execution_id,
         )
@@ -209,42 +216,80 @@ class PinnedCalls:
         return self._rows(call, (yield from self._ask(calls, call, progress)))
 
     def _use(self, cache: Cache, calls: Calls, call: Call, progress: CallProgress) -> Flow[Rows]:
-        """The rows of an answer that is cached, or that will be."""
+        """The rows of an answer that is cached, or that will be; of a stale one if the server fails."""
         key = f"{self.host} {call.key}"
         if call.refresh in ("force", "direct"):
             answer = yield from self._ask(calls, call, progress)
             rows = self._rows(call, answer)
-            cache.put(key, answer)
+            yield from _put(cache, key, answer)
             return rows
-        while (claim := cache.claim(key)) is not None:
-            if isinstance(claim, tuple):
-                progress.cache = "hit"
-                return self._rows(call, claim[1], age=claim[0])
-            progress.cache = "shared"
-            try:
-                shared = yield Join(claim, progress.left)
-            except TimeoutError:
-                message = f"{call.pin.label}: max_wait ended before the answer to another call of the same arrived"
-                raise WaitEnded(message, endpoint=call.pin.name, fix=_fix_wait()) from None
-            if shared is not None:
-                return self._rows(call, shared)
-        progress.cache = "miss"
-        return (yield from self._ask_for_all(calls, call, cache, key, progress))
-
-    def _ask_for_all(self, calls: Calls, call: Call, cache: Cache, key: str, progress: CallProgress) -> Flow[Rows]:
-        """Make the request for all callers that wait for the same answer. If this caller is cancelled, another one
-        does."""
         try:
-            answer = yield from self._ask(calls, call, progress)
-            rows = self._rows(call, answer)
+            return (yield from self._join_or_ask(calls, call, cache, key, progress))
+        except (Unreachable, ServerFault, Throttled, AnswerCut) as error:
+            stale = (yield from _get(cache, key)) if cache.stale_if_error else None
+            if stale is None or not self._is_usable(call.pin, stale.answer):
+                raise
+            progress.cache, progress.replaced = "stale", error
+            _log_stale(call.pin, stale.age, error)
+            return self._rows(call, stale.answer, age=stale.age, is_stale=True)
+
+    def _join_or_ask(self, calls: Calls, call: Call, cache: Cache, key: str, progress: CallProgress) -> Flow[Rows]:
+        anew = False
+        while (claim := cache.claim(key, anew=anew)) is not None:
+            if isinstance(claim, CachedAnswer):
+                cached, progress.cache = claim, "hit"
+            else:
+                progress.cache = "shared"
+                try:
+                    shared: CachedAnswer | None = yield Join(claim, progress.left)
+                except TimeoutError:
+                    message = f"{call.pin.label}: max_wait ended before the answer to another call of the same arrived"
+                    raise WaitEnded(message, endpoint=call.pin.name, fix=_fix_wait()) from None
+                if shared is None:
+                    continue
+                cached = shared
+            if self._is_usable(call.pin, cached.answer):
+                return self._rows(call, cached.answer, age=cached.age)
+            anew = True
+        return (yield from self._ask_for_all(calls, call, cache, key, progress, anew=anew))
+
+    def _ask_for_all(
+        self, calls: Calls, call: Call, cache: Cache, key: str, progress: CallProgress, *, anew: bool
+    ) -> Flow[Rows]:
+        """Make the request for all callers that wait for the same answer. If this caller is cancelled, another one
+        does. An answer that other processes cached comes first, unless the caller wants one `anew`.
+        """
+        try:
+            cached = (yield from _get(cache, key)) if cache.is_remote and not anew else None
+            if cached is not None and not cached.is_stale and self._is_usable(call.pin, cached.answer):
+                progress.cache = "hit"
+                rows = self._rows(call, cached.answer, age=cached.age)
+            else:
+                progress.cache = "miss"
+                cached = CachedAnswer(0.0, (yield from self._ask(calls, call, progress)))
+                rows = self._rows(call, cached.answer)
+                yield from _put(cache, key, cached.answer)
         except EndpointsError as error:
             cache.settle(key, error=error)
             raise
         except BaseException:
             cache.settle(key)
             raise
-        cache.settle(key, answer)
+        cache.settle(key, cached)
         return rows
+
+    def _is_usable(self, pin: Pin, answer: RunAnswer) -> bool:
+        """Whether a cached answer matches the contract. Another app, which reads other columns or checks less, may have
+        cached it.
+        """
+        try:
+            if self.contract == "strict":
+                check_answer(pin, answer, self.uses.get(pin.name))
+            else:
+                check_widths(pin, answer)
+        except ContractBroken:
+            return False
+        return True
 
     def _read_page(
         self, calls: Calls, call: Call, page: AnyPage, progress: CallProgress
@@ -330,7 +375,7 @@ class PinnedCalls:
             self.slots.withdraw(waiting, materialized=materialized)
             raise
 
-    def _rows(self, call: Call, answer: RunAnswer, *, age: float = 0.0) -> Rows:
+    def _rows(self, call: Call, answer: RunAnswer, *, age: float = 0.0, is_stale: bool = False) -> Rows:
         has_more: bool | None = answer.has_more
         if (
             len(answer.results) == UNPAGED_ROWS
@@ -345,7 +390,9 @@ class PinnedCalls:
                 f"the answer has 100 rows, the server's maximum for a query without LIMIT{unknown}: "
                 "pass `_limit` for more rows, or use `iterate` for all",
             )
-        rows: Rows = rows_of(call.pin, answer, has_more=has_more, age=age, is_shared=self.cache is not None)
+        rows: Rows = rows_of(
+            call.pin, answer, has_more=has_more, age=age, is_stale=is_stale, is_shared=self.cache is not None
+        )
         return rows if call.typed is None else call.typed.rows(rows)
 
     def _warn_once(self, pin: Pin, message: str) -> None:
@@ -374,6 +421,28 @@ def _fix(pin: Pin, error: ApiError) -> str | None:
     if isinstance(error, OffsetRefused):
         return _WITHOUT_OFFSET
     return error.fix.in_code() if isinstance(error.fix, Advice) else error.fix
+
+
+def _get(cache: Cache, key: str) -> Flow[CachedAnswer | None]:
+    """What the cache has, perhaps a stale answer."""
+    if not cache.is_remote:
+        return cache.get(key)
+    found: CachedAnswer | None = yield BlockingWork(lambda: cache.get(key))
+    return found
+
+
+def _put(cache: Cache, key: str, answer: RunAnswer) -> Flow[None]:
+    if cache.is_remote:
+        yield BlockingWork(lambda: cache.put(key, answer))
+    else:
+        cache.put(key, answer)
+
+
+def _log_stale(pin: Pin, age: float, error: ApiError) -> None:
+    import logging
+
+    logger = logging.getLogger("endpoints_gitops")
+    logger.warning("%s: an answer that is %.0f s old is used, because the server failed: %s", pin.label, age, error)
 
 
 def _fix_wait() -> Advice:

@@ -155,6 +155,7 @@ class Rows(Sequence[Any]):
         results: Sequence[Any],
         has_more: bool | None = False,
         age: float = 0.0,
+        is_stale: bool = False,
         is_shared: bool = False,
     ) -> None:
         self.pin = pin
@@ -169,7 +170,9 @@ class Rows(Sequence[Any]):
         """Whether the server has more rows; None if that is unknown (100 rows of a query without LIMIT and
         `_limit`)."""
         self.age = age
-        """How many seconds this answer was in the cache of this process."""
+        """How many seconds this answer was in the cache."""
+        self.is_stale = is_stale
+        """Whether this is an older answer of the cache, because the server failed (`Cache(stale_if_error=…)`)."""
         self.is_from_table = answer.materialized
         """Whether the answer comes from a materialized table."""
         self._raw: JsonObject = answer.raw
@@ -392,6 +395,7 @@ def rows_of[Kind: Rows](
     results: list[Any] | None = None,
     has_more: bool | None = False,
     age: float = 0.0,
+    is_stale: bool = False,
     is_shared: bool = False,
     kind: type[Kind] = Rows,  # type: ignore[assignment]  # the default for callers that pass no class
 ) -> Kind:
@@ -410,7 +414,15 @@ def rows_of[Kind: Rows](
         if pin.kind == HOGQL:
             raise ResultsBroken(pin, "the answer has no columns")
         records_or_rows = records(pin, records_or_rows)
-    return kind(pin, answer, results=records_or_rows, has_more=has_more, age=age, is_shared=is_shared)
+    return kind(
+        pin,
+        answer,
+        results=records_or_rows,
+        has_more=has_more,
+        age=age,
+        is_stale=is_stale,
+        is_shared=is_shared,
+    )
 
 
 def _columns_of(objects: list[dict[str, Any]]) -> list[tuple[str, str, list[Any]]]:

@@ -57,7 +57,7 @@ FOR_EVER = [
     (Fault(effect=Effect.ERROR, status=429), errors.TooManyAtOnce, 429),
     (Fault(effect=Effect.ERROR, status=429, retry_after=0), errors.Throttled, 429),
     (Fault(effect=Effect.HTML, status=502), errors.GatewayFault, 502),
-    (Fault(effect=Effect.HALF), errors.BadAnswer, 200),
+    (Fault(effect=Effect.HALF), errors.AnswerCut, 200),
     (Fault(effect=Effect.DROP), errors.Unreachable, None),
     (Fault(effect=Effect.HANG), errors.Unreachable, None),
 ]

@@ -58,6 +58,7 @@ def sync_app() -> int:
         assert_type(rows.types, tuple[str, ...])
         assert_type(rows.has_more, bool | None)
         assert_type(rows.age, float)
+        assert_type(rows.is_stale, bool)
         assert_type(rows.to_models(Revenue), list[Revenue])
         for row in rows.of(Row):
             assert_type(row, Row)
@@ -99,7 +100,8 @@ def careful(endpoints: Endpoints) -> Rows | None:
 
 
 async def async_app() -> list[Row]:
-    cache, limits = Cache(seconds=5, most=10), Concurrency(direct=2)
+    cache, limits = Cache(5, stale_if_error=60, url="redis://localhost"), Concurrency(direct=2)
+    Cache(seconds=5, most=10).clear()
     async with AsyncEndpoints.from_lock(cache=cache, budget_url="redis://localhost", concurrency=limits) as endpoints:
         await endpoints.warm_up(connect=True)
         rows = await endpoints.run("revenue", _limit=10, _offset=10)
