@@ -25,11 +25,42 @@ from endpoints_gitops.local.faults import (
 )
 
 
+class _JoinedWrites:
+    """A transport that sends together what is written in one turn of the event loop: uvicorn writes the head of an
+    answer and its body apart, and each packet wakes the client up."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._send()
+        self._transport.abort()
+
+    def _send(self) -> None:
+        if self._written:
+            self._transport.write(b"".join(self._written))
+            self._written.clear()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all else is that of the transport
+        return getattr(self._transport, name)
+
+
 class Connections:
     """The transports of a server, by the address of the client."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, int], asyncio.Transport] = {}
+        self._open: dict[tuple[str, int], _JoinedWrites] = {}
 
     def drop(self, scope: MutableMapping[str, Any]) -> None:
         """Close the connection of a request after sending the data that was written to it."""
@@ -43,9 +74,10 @@ class Connections:
 
         class _Entered(H11Protocol):
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the parent's
-                super().connection_made(transport)
+                joined = _JoinedWrites(transport)
+                super().connection_made(joined)  # type: ignore[arg-type]  # it has all that a transport has
                 if self.client is not None:
-                    entered[self.client] = transport
+                    entered[self.client] = joined
 
             def connection_lost(self, exc: Exception | None) -> None:
                 super().connection_lost(exc)

@@ -140,6 +140,19 @@ def test_many_at_once(server: RunningServer, connect: Callable[..., httpx.Client
     assert sorted(numbers) == list(range(2, 22))
 
 
+def test_an_answer_is_one_packet(server: RunningServer) -> None:
+    """Head and body together, of each of two requests of a connection."""
+    request = (
+        f"GET /api/projects/1/endpoints/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.key}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as connection:
+        for _ in range(2):
+            connection.sendall(request.encode())
+            answer = connection.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.endswith(b'"results":[]}')
+
+
 def test_build_takes_its_time(engine: QueryEngine, connect: Callable[..., httpx.Client]) -> None:
     with running_server(engine=engine, build_seconds=3600) as server:
         client = connect(server)
