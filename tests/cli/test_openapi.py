@@ -162,6 +162,16 @@ def test_other_identities_of_the_same_number_are_refused(locked, cli, relock):
     assert not (locked / "openapi").exists()
 
 
+def test_the_key_that_may_read_endpoints_is_enough(locked, make_cli, server):
+    text = (locked / "endpoints.toml").read_text()
+    cli = make_cli(locked, key=server.issue_key("endpoint:read"))
+    (locked / "endpoints.toml").write_text(text)
+    assert cli("openapi", "pull").code == 0
+    cli = make_cli(locked, key=server.project_secret_key)
+    (locked / "endpoints.toml").write_text(text)
+    assert cli("openapi", "pull").code == 3
+
+
 def test_a_server_error_writes_nothing(pulled, cli, server):
     before = contents(pulled)
     server.faults.add(Fault(effect=Effect.ERROR, path="*/sign-ups/openapi.json", status=403))

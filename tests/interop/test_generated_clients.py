@@ -22,8 +22,9 @@ from tests.interop.programs import missing_program, node_file, program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # Java, tsc and Go take their time on a busy machine
 APPS = Path(__file__).parent / "generated"
-SQL = """SELECT {variables.plan} AS plan, number AS people, if(number = 0, null, 0.5) AS share,
-toDate('2026-07-01') AS day FROM numbers(2)"""
+CHECKOUT = Path(__file__).parents[2]
+SQL = """SELECT 'pro' AS plan, number AS people, if(number = 0, null, 0.5) AS share,
+toDate('2026-07-01') AS day FROM numbers(2) WHERE {variables.plan} = 'pro'"""
 RUNTIME = "github.com/oapi-codegen/runtime v1.9.0"
 SEEN = {
     "rows": [
@@ -46,6 +47,7 @@ class App:
     """An app in one language: the target of `generate`, and how it is prepared, checked and run in its folder.
 
     `broken` is in the line that its type checker names after version 2 took `tier` instead of `plan`.
+    `documented` is the language of its example in docs/clients.md.
     """
 
     lang: str
@@ -55,10 +57,28 @@ class App:
     check: Callable[[Path], Words]
     run: Callable[[Path], Words]
     broken: str
+    documented: str = ""
 
     @property
     def version(self) -> str:
         return next(known.tested for known in GENERATORS if (known.name, known.lang) == (self.generator, self.lang))
+
+
+def documented_app(language: str, url: str) -> str:
+    """The app that docs/clients.md shows, for the endpoint of these tests."""
+    page = (CHECKOUT / "docs" / "clients.md").read_text(encoding="utf-8").partition("## Other generators")[2]
+    text = page.partition(f"```{language}\n")[2].partition("```")[0]
+    changes = {
+        "https://us.posthog.com": url,
+        "version: 3": "version: 1",
+        "version=3": "version=1",
+        "endpoints/": "client/",
+    }
+    for before, after in changes.items():
+        text = text.replace(before, after)
+    if language == "typescript":
+        return f"declare const process: {{ env: Record<string, string | undefined> }};\n{text}"
+    return text
 
 
 def typescript(folder: Path) -> None:
@@ -127,6 +147,7 @@ def vet(folder: Path) -> Words:
 HEY_API = App(
     lang="typescript", generator="@hey-api/openapi-ts", file="hey_api.ts", prepare=hey_api, check=tsc, run=node,
     broken="await runRevenueByPlan({ body: { version: 1, variables: { plan: 'pro' } } });",
+    documented="typescript",
 )  # fmt: skip
 FETCH = App(
     lang="typescript", generator="openapi-generator", file="typescript_fetch.ts", prepare=fetch, check=tsc, run=node,
@@ -135,6 +156,7 @@ FETCH = App(
 PYTHON = App(
     lang="python", generator="openapi-generator", file="openapi_generator.py", prepare=python, check=mypy,
     run=lambda folder: [sys.executable, "-W", "error", str(folder / "app.py")], broken="RevenueByPlanVariables(plan=",
+    documented="python",
 )  # fmt: skip
 GO = App(
     lang="go", generator="oapi-codegen", file="oapi_codegen.go", prepare=go, check=vet,
@@ -209,6 +231,14 @@ def test_a_client_compiles_runs_and_points_at_what_an_upgrade_breaks(
     assert json.loads(ran.stdout) == SEEN
     assert len(server.requests.entries()) == 6
 
+    if app.documented:
+        text = documented_app(app.documented, server.url)
+        (folder / f"app{Path(app.file).suffix}").write_text(text)
+        assert started(app.check(folder), folder).returncode == 0, text
+        ran = started(app.run(folder), folder, POSTHOG_API_KEY=server.key)
+        assert (ran.returncode, ran.stdout.split()[:2]) == (0, ["pro", "0"]), ran.stderr
+        shutil.copy(APPS / app.file, folder / f"app{Path(app.file).suffix}")
+
     renamed = SQL.replace("variables.plan", "variables.tier")
     ask = connect(server)
     ask.post("insight_variables/", json={"name": "tier", "type": "String"}).raise_for_status()
@@ -225,3 +255,18 @@ def test_a_client_compiles_runs_and_points_at_what_an_upgrade_breaks(
     line = next(number for number, text in enumerate(copied.read_text().split("\n"), 1) if app.broken in text)
     said = checked.stdout + checked.stderr
     assert f"{copied.name}({line}," in said or f"{copied.name}:{line}:" in said, said
+
+
+def test_a_client_for_each_endpoint_compiles(cli: Callable[..., Ran], pinned: Path) -> None:
+    """Models of different endpoints have the same names there, in packages of their own."""
+    folder = pinned / "app"
+    folder.mkdir()
+    go(folder)
+    configuration = pinned / "endpoints.toml"
+    target = f'lang = "go"\ngenerator = "oapi-codegen"\nversion = "{GO.version}"\nout = "app"\nper_endpoint = true\n'
+    configuration.write_text(f"{configuration.read_text()}[generate.app]\n{target}")
+    assert (cli("openapi", "pull").code, cli("generate").code, cli("generate", "--check").code) == (0, 0, 0)
+    packages = {path.parent.name for path in folder.rglob("client.gen.go")}
+    assert packages == {"revenue_by_plan", "views", "gone", "busy"}
+    checked = started(vet(folder), folder)
+    assert checked.returncode == 0, checked.stderr
