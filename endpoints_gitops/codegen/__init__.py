@@ -12,6 +12,8 @@ from endpoints_gitops.model.target import NATIVE, STUB, GeneratedFile, Generatio
 _MODULES: Final[Mapping[tuple[str, str], str]] = {
     ("python", NATIVE): "python",
     ("python", STUB): "python_stub",
+    ("typescript", NATIVE): "typescript",
+    ("go", NATIVE): "go",
 }
 """The module of each language and generator."""
 

@@ -113,6 +113,16 @@ class EndpointInterface:
         view = settings.get("funnelVizType") if isinstance(settings, Mapping) else None
         return "steps" if view is None else str(view)
 
+    @property
+    def record(self) -> str | None:
+        """The name of the type of an insight's results, in all languages; None without one.
+
+        The results of a funnel with an unknown view, and of web analytics, have no type.
+        """
+        if self.pin.kind == "FunnelsQuery":
+            return FUNNELS.get(self.funnel_view or "")
+        return RECORDS.get(self.pin.kind)
+
     def is_like(self, other: EndpointInterface) -> bool:
         """Whether code for one of the two is right for the other."""
         mine, theirs = ((side.pin.kind, side.funnel_view, side.parameters, side.fields) for side in (self, other))
@@ -216,6 +226,16 @@ def _field(column: PinnedColumn) -> RowField:
     return RowField(column=column.name, type=value_type(written, nullable=column.nullable is not False))
 
 
+RECORDS: Final[Mapping[str, str]] = {
+    "TrendsQuery": "TrendSeries",
+    "LifecycleQuery": "LifecycleSeries",
+    "RetentionQuery": "RetentionCohort",
+    "PathsQuery": "PathLink",
+    "StickinessQuery": "StickinessSeries",
+}
+"""The types of results, by the kind of the insight."""
+FUNNELS: Final[Mapping[str, str]] = {"steps": "FunnelStep", "time_to_convert": "FunnelTimes", "trends": "FunnelTrend"}
+"""The types of results, by the view of a funnel. All languages use these names."""
 _ANY_NULLABLE: Final = ValueType(ValueKind.ANY, nullable=True)
 _TEXT: Final = ValueType(ValueKind.STRING)
 _VARIABLES: Final[Mapping[str, ValueType]] = {

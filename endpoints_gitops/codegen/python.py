@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from endpoints_gitops.codegen.interface import (
+    FUNNELS,
+    RECORDS,
     EndpointInterface,
     Parameter,
     ValueKind,
@@ -23,18 +25,6 @@ from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
 
 _MODULE: Final = "endpoints_client"
-_RECORDS: Final[Mapping[str, str]] = {
-    "TrendsQuery": "TrendSeries",
-    "LifecycleQuery": "LifecycleSeries",
-    "RetentionQuery": "RetentionCohort",
-    "PathsQuery": "PathLink",
-    "StickinessQuery": "StickinessSeries",
-}
-_FUNNELS: Final[Mapping[str | None, str]] = {
-    "steps": "FunnelStep",
-    "time_to_convert": "FunnelTimes",
-    "trends": "FunnelTrend",
-}
 _PLAIN: Final[Mapping[ValueKind, str]] = {
     ValueKind.INTEGER: "int",
     ValueKind.FLOAT: "float",
@@ -53,7 +43,7 @@ _IMPORTS: Final[Mapping[str, tuple[str, ...]]] = {
     "typing": ("Any", "ClassVar", "Literal", "NotRequired", "TypedDict", "overload"),
     "endpoints_gitops": (
         "UNSET",
-        *sorted((*_RECORDS.values(), *_FUNNELS.values(), *_LIBRARY, "Unset")),
+        *sorted((*RECORDS.values(), *FUNNELS.values(), *_LIBRARY, "Unset")),
     ),
 }
 _RESERVED: Final = frozenset((*keyword.kwlist, *keyword.softkwlist, *dir(builtins), *sum(_IMPORTS.values(), ())))
@@ -107,8 +97,8 @@ class PythonEndpoint:
         if not self.interface.is_insight:
             return "Row"
         if self.interface.pin.kind == "FunnelsQuery":
-            return _FUNNELS.get(self.interface.funnel_view) or " | ".join(sorted(_FUNNELS.values()))
-        return _RECORDS.get(self.interface.pin.kind, "Any")
+            return self.interface.record or " | ".join(sorted(FUNNELS.values()))
+        return self.interface.record or "Any"
 
     @property
     def record_class(self) -> str:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from endpoints_gitops.codegen.interface import EndpointInterface, ValueKind
+from endpoints_gitops.codegen.literals import json_literal, string_literal
 from endpoints_gitops.model.json import Json
 
 KEY_VARIABLE: Final = "POSTHOG_API_KEY"
@@ -111,7 +112,7 @@ import urllib.request
 
 variables = {_python_literal(variables)}
 request = urllib.request.Request(
-    {_text(url)},
+    {string_literal(url)},
     data=json.dumps({{"variables": variables}}).encode(),
     headers={{"Content-Type": "application/json"}},
 )
@@ -127,11 +128,11 @@ except urllib.error.HTTPError as error:
 def _typescript(url: str, variables: Mapping[str, Json]) -> str:
     body = f"JSON.stringify({{ variables: {_javascript_literal(variables)} }})"
     if not _is_exact_in_javascript(variables):
-        body = _text(_json({"variables": variables}))
+        body = string_literal(json_literal({"variables": variables}))
     return f"""\
 import process from "node:process";
 
-const response = await fetch({_text(url)}, {{
+const response = await fetch({string_literal(url)}, {{
   method: "POST",
   headers: {{
     Authorization: `Bearer ${{process.env["{KEY_VARIABLE}"]}}`,
@@ -165,7 +166,7 @@ import (
 
 func main() {{
 	payload := `{_payload(variables)}`
-	request, err := http.NewRequest("POST", {_text(url)}, strings.NewReader(payload))
+	request, err := http.NewRequest("POST", {string_literal(url)}, strings.NewReader(payload))
 	if err != nil {{
 		log.Fatal(err)
 	}}
@@ -201,32 +202,7 @@ _WRITERS: Final[Mapping[SnippetLanguage, Callable[[str, Mapping[str, Json]], str
 def _payload(variables: Mapping[str, Json]) -> str:
     """The body as JSON on one line, without a character that ends or changes it between the quotes of a shell (`'`) or
     of Go (a backquote). Backslashes are not doubled, because fish takes two of them for one."""
-    return _json({"variables": variables} if variables else {})
-
-
-def _json(value: Json) -> str:
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_text(key)}: {_json(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_json, value))}]"
-    return json.dumps(value)
-
-
-def _text(text: str) -> str:
-    """A string literal of JSON and JavaScript; of Python and Go too, for what a URL contains."""
-    return '"' + "".join(map(_character, text)) + '"'
-
-
-def _character(character: str) -> str:
-    """A character of a string literal; escaped if it prints nothing, or if it could end a literal around this one."""
-    if character == '"':
-        return '\\"'
-    if character.isprintable() and character not in "\\'`":
-        return character
-    units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[index : index + 2].hex()}" for index in range(0, len(units), 2))
+    return json_literal({"variables": variables} if variables else {})
 
 
 def _python_literal(variables: Mapping[str, Json]) -> str:
@@ -236,7 +212,7 @@ def _python_literal(variables: Mapping[str, Json]) -> str:
 
 
 def _javascript_literal(variables: Mapping[str, Json]) -> str:
-    return _lines([f"{_text(name)}: {_json(value)}" for name, value in variables.items()], "    ", "  ")
+    return _lines([f"{string_literal(name)}: {json_literal(value)}" for name, value in variables.items()], "    ", "  ")
 
 
 def _is_exact_in_javascript(value: Json) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +13,14 @@ NATIVE: Final = "native"
 """The generator of clients that this package writes itself."""
 STUB: Final = "stub"
 """The generator of types for `Endpoints.run`."""
-NATIVE_LANGUAGES: Final = ("python",)
+NATIVE_LANGUAGES: Final = ("python", "typescript", "go")
 """The languages of native clients."""
+_GO_PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*")
+_GO_WORDS: Final = """
+break case chan const continue default defer else fallthrough for func go goto if import interface map package range
+return select struct switch type var
+"""
+_GO_KEYWORDS: Final = frozenset(_GO_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +28,8 @@ class GenerationTarget:
     """A target of `generate`: `generator` is `NATIVE`, `STUB`, or the name of a program with its `version`.
 
     `name` is that of the table in the configuration, None for a target of the command line. `out` is a folder;
-    `environment` is None for the one that the command chooses. `where` is the `path:line` of the table.
+    `environment` is None for the one that the command chooses. `package` is the name of a package of Go. `where` is the
+    `path:line` of the table.
     """
 
     name: str | None = None
@@ -31,6 +39,7 @@ class GenerationTarget:
     out: str
     environment: str | None = None
     per_endpoint: bool = False
+    package: str | None = None
     where: str | None = None
 
     @property
@@ -56,6 +65,11 @@ class GeneratedFile:
     text: str
     pins: tuple[Pin, ...]
     has_header: bool = True
+
+
+def is_go_package(name: str) -> bool:
+    """Whether a package of Go can have this name."""
+    return _GO_PACKAGE.fullmatch(name) is not None and name not in _GO_KEYWORDS
 
 
 def default_out(lang: str) -> str:

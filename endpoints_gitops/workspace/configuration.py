@@ -21,7 +21,7 @@ from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
-from endpoints_gitops.model.target import GenerationTarget, default_out
+from endpoints_gitops.model.target import GenerationTarget, default_out, is_go_package
 from endpoints_gitops.workspace.files import is_other_repository, leads_out, read_regular_file, shown, work_tree
 from endpoints_gitops.workspace.policy import PolicyTables
 
@@ -251,6 +251,7 @@ class _TargetTable:
     out: _Folder | None = None
     environment: str | None = None
     per_endpoint: bool = False
+    package: Annotated[str, satisfies(is_go_package, "the name of a Go package")] | None = None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -364,6 +365,11 @@ def _targets(document: Document, parsed: _ConfigurationTable | None) -> tuple[Ge
             document.add((*location, "version"), "version is that of a generator, and this target has none")
         if table.per_endpoint and table.stub:
             document.add((*location, "per_endpoint"), "per_endpoint does not apply to a stub, which is one file")
+        if table.per_endpoint and table.native and table.lang != "python":
+            message = "per_endpoint does not apply to this client, which is one file"
+            document.add((*location, "per_endpoint"), message)
+        if table.package is not None and not (table.lang == "go" and table.native):
+            document.add((*location, "package"), "package is for the native client for Go")
         environments = parsed.environments if parsed else {}
         if table.environment is not None and environments and table.environment not in environments:
             from endpoints_gitops.model.suggestions import did_you_mean
@@ -379,6 +385,7 @@ def _targets(document: Document, parsed: _ConfigurationTable | None) -> tuple[Ge
             out=(table.out or default_out(table.lang)).rstrip("/"),
             environment=table.environment,
             per_endpoint=table.per_endpoint,
+            package=table.package,
             where=f"{document.path}:{line}",
         )
         other = targets.setdefault((target.label, target.out), target)

@@ -417,6 +417,22 @@ MISTAKES = [
         "endpoints.toml:4:1: per_endpoint does not apply to a stub, which is one file",
     ),
     (
+        "[generate.a]\nlang = 'go'\nnative = true\nper_endpoint = true",
+        "endpoints.toml:4:1: per_endpoint does not apply to this client, which is one file",
+    ),
+    (
+        "[generate.a]\nlang = 'go'\nnative = true\npackage = 'My-Package'",
+        "endpoints.toml:4:1: 'My-Package' is not the name of a Go package",
+    ),
+    (
+        "[generate.a]\nlang = 'go'\nnative = true\npackage = 'func'",
+        "endpoints.toml:4:1: 'func' is not the name of a Go package",
+    ),
+    (
+        "[generate.a]\nlang = 'python'\nnative = true\npackage = 'a'",
+        "endpoints.toml:4:1: package is for the native client for Go",
+    ),
+    (
         "[generate.a]\nlang = 'go'\nnative = true\nout = '../x'",
         "endpoints.toml:4:1: out: '../x' must be below the folder of this file, with / between its parts",
     ),
