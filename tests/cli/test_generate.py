@@ -248,6 +248,15 @@ def test_a_link_out_of_the_repository_is_not_written(cli, app, top, tmp_path):
     assert (ran.code, "so it is not written" in ran.err, outside.exists()) == (2, True, False)
 
 
+def test_a_folder_out_of_the_repository_is_refused(cli, app, top, tmp_path):
+    app(pin())
+    (tmp_path / "outside").mkdir()
+    (top / "app").symlink_to(tmp_path / "outside")
+    ran = cli("generate")
+    assert (ran.code, "the folder app is outside of the repository" in ran.err) == (2, True), ran.err
+    assert [*(tmp_path / "outside").iterdir()] == []
+
+
 def test_the_environment_of_a_target(cli, app, top):
     """--env goes over the target, which goes over the default."""
     staging = '[environments.staging]\nhost = "https://us.posthog.com"\nproject_id = 2\n'

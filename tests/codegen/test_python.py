@@ -11,10 +11,10 @@ import sys
 import sysconfig
 import typing
 from dataclasses import fields, replace
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +24,7 @@ import endpoints_gitops
 from endpoints_gitops.codegen import generated_files
 from endpoints_gitops.codegen.interface import interface_of
 from endpoints_gitops.model.pin import Pin, PinnedColumn, PinnedVariable
+from endpoints_gitops.model.sunset import SunsetNotice
 from endpoints_gitops.model.target import GenerationTarget
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "revenue_report" / "python"
@@ -270,6 +271,27 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
+def executed(text: str) -> ModuleType:
+    """The module with this text, as after its import. A dataclass looks up its module."""
+    module = ModuleType("generated_by_a_test")
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(text, module.__name__, "exec"), module.__dict__)
+    finally:
+        del sys.modules[module.__name__]
+    return module
+
+
+def test_a_docstring_has_the_defaults_and_the_sunset() -> None:
+    notice = SunsetNotice(since=date(2026, 1, 1), sunset=date(2026, 12, 31), replaced_by="other")
+    optional = variable("plan", "String", required=False, has_default=True, default='a"""\\n')
+    (file,) = generated_files([interface_of(pin("old", {}, optional, deprecation=notice))], NATIVE) or ()
+    module = executed(file.text)
+    assert inspect.cleandoc(module.old.__doc__) == (
+        'Call old@1.\n\nDefaults of the query:\n    plan: \'a"""\\\\n\'\n\nDeprecated: the sunset is 2026-12-31.'
+    )
+
+
 def refused_lines(top: Path) -> set[tuple[str, int]]:
     return {
         (path.name, number)
@@ -369,9 +391,7 @@ def test_any_names_make_a_module_that_keeps_columns_and_variables_apart(
     ((module,), types) = (generated_files([interface_of(named)], target) for target in (NATIVE, STUB))
     for file in types or ():
         compile(file.text, file.path, "exec")
-    imported = ModuleType("any_name")
-    with mock.patch.dict(sys.modules, {"any_name": imported}):
-        exec(compile(module.text, "any_name", "exec"), imported.__dict__)
+    imported = executed(module.text)
     call = imported.any_name
     arguments = {name: number for number, name in enumerate(inspect.signature(call).parameters)}
     assert sorted(call(**arguments).variables.items(), key=lambda item: item[1]) == list(

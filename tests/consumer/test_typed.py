@@ -18,7 +18,7 @@ from endpoints_gitops.codegen import generated_files
 from endpoints_gitops.codegen.interface import interface_of
 from endpoints_gitops.contract.build import from_version
 from endpoints_gitops.local.faults import Effect, Fault
-from endpoints_gitops.model.pin import PinnedColumn
+from endpoints_gitops.model.pin import PinnedColumn, PinnedExample
 from endpoints_gitops.model.target import GenerationTarget
 from endpoints_gitops.operations.lock.resolve import pin_of
 
@@ -106,6 +106,19 @@ def test_code_for_another_pin_is_refused_before_anything_is_sent(app, revenue, g
         endpoints.iterate(module.revenue_by_plan())
     assert (caught.value.fix, caught.value.module) == ("endpoints-gitops generate", module.__name__)
     assert server.requests.entries() == ()
+
+
+def test_a_pin_of_another_environment_with_the_same_interface_is_called(app, revenue):
+    twin = replace(revenue, environment="staging", examples=(PinnedExample(variables={"plan": "pro"}),))
+    interface = replace(interface_of(revenue), twins=(twin,))
+    (file,) = generated_files([interface], TARGET)
+    module = types.ModuleType("generated_for_two")
+    sys.modules[module.__name__] = module
+    exec(compile(file.text, module.__name__, "exec"), module.__dict__)
+    del sys.modules[module.__name__]
+    assert [row.plan for row in app(twin).run(module.revenue_by_plan())] == ["pro", "team"]
+    with pytest.raises(library.ClientOutdated):
+        app(replace(twin, examples=())).run(module.revenue_by_plan())
 
 
 def test_a_pin_that_is_not_in_the_lock(app, revenue, generated, create):
