@@ -252,7 +252,8 @@ class Store:
     """The state of a local server. Hold `lock` for changes that must not be interleaved with other requests."""
 
     def __init__(self, folder: Path | None) -> None:
-        """Open the state in a folder, or an empty one in memory. Raises UsageError for a file that holds no state."""
+        """Open the state in a folder, or an empty one in memory. Raises UsageError for a folder that cannot be used,
+        and for a file that holds no state."""
         self.lock = threading.RLock()
         self.idle_checked_at: datetime | None = None
         """When tables that idle were looked for; None where times were moved since."""
@@ -336,9 +337,18 @@ def new_id() -> str:
 def _file(folder: Path | None) -> str:
     if folder is None:
         return ":memory:"
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE_NAME
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        is_file = isinstance(error, FileExistsError)
+        reason = "it is a file, not a folder" if is_file else f"{error.filename}: {error.strerror}"
+        raise UsageError(
+            f"--state {folder}: cannot keep the state of the local server there: {reason}",
+            fix="choose another folder for --state",
+            code="usage.state",
+        ) from None
     return str(file)
 
 

@@ -174,6 +174,25 @@ async def _returns_at_once(_self: object) -> None:
     return None
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("file", "it is a file, not a folder"),
+        ("file/inner", "file/inner: Not a directory"),
+        ("taken", "taken/local-server.sqlite3: Is a directory"),
+    ],
+)
+def test_a_folder_that_cannot_hold_the_state_is_refused(tmp_path: Path, state: str, reason: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken" / FILE_NAME).mkdir(parents=True)
+    with pytest.raises(UsageError) as refused:
+        Store(tmp_path / state)
+    assert refused.value.message.startswith(
+        f"--state {tmp_path / state}: cannot keep the state of the local server there: "
+    )
+    assert refused.value.message.endswith(reason)
+
+
 @pytest.mark.parametrize("content", [b"SQLite format 3\0 and half of a header", b"not a database" * 100])
 def test_a_state_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
