@@ -311,7 +311,9 @@ class _SimpleParser(_ValueParser):
         return isinstance(value, self.kind) and (self.kind is bool or not isinstance(value, bool))
 
     def read(self, document: Document, value: object, location: KeyPath) -> object:
-        return value if self.fits(value) else _wrong(document, location, self.words)
+        if type(value) is self.kind or self.fits(value):  # nearly all are of the type itself
+            return value
+        return _wrong(document, location, self.words)
 
 
 class _DateParser(_SimpleParser):
@@ -467,9 +469,9 @@ class _UnionParser(_ValueParser):
         return any(branch.fits(value) for branch in self.branches)
 
     def read(self, document: Document, value: object, location: KeyPath) -> object:
-        branch = next((branch for branch in self.branches if branch.fits(value)), None)
-        if branch is not None:
-            return branch.read(document, value, location)
+        for branch in self.branches:
+            if branch.fits(value):
+                return branch.read(document, value, location)
         others = [branch for branch in self.branches if branch is not _NOTHING]
         if len(others) == 1:
             return others[0].read(document, value, location)

@@ -190,11 +190,6 @@ def resolved(folder: Path, ref: str) -> str | None:
     return commit if is_commit else None
 
 
-def tree_of(repo: Repository, commit: str) -> str:
-    """The id of the tree of a commit, which two commits with the same files share."""
-    return git(repo.top, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").decode("ascii").strip()
-
-
 def resolved_tree(repo: Repository, tree: str) -> str | None:
     """The full id of a tree; None if the text is not the id of a tree that this clone has."""
     if not (tree.isascii() and tree.isalnum() and len(tree) in (40, 64)):
@@ -507,6 +502,14 @@ class Blobs:
             )
         return answer
 
+    def tree_of(self, commit: str) -> str:
+        """The id of the tree of a commit, which two commits with the same files share. Raises GitFailed without one."""
+        self._ask(f"{commit}^{{tree}}\n".encode("ascii"))
+        answer = self._answer(b"tree")
+        if answer is None:
+            raise explain_missing_object(self._top, f"the tree of {commit[:12]} is missing from the repository")
+        return answer[0]
+
     def _is_listed(self, commit: str, path: str) -> bool:
         """Whether the commit has this file, although its content is missing from the repository."""
         entry = git(self._top, "ls-tree", "-z", "--full-tree", commit, "--", path)
@@ -520,7 +523,7 @@ class Blobs:
         except BrokenPipeError as error:
             raise explain_missing_object(self._top, "git cat-file ended early") from error
 
-    def _answer(self) -> tuple[str, bytes] | None:
+    def _answer(self, kind: bytes = b"blob") -> tuple[str, bytes] | None:
         output = self._process.stdout
         assert output is not None, "the pipe was requested"
         header = output.readline()
@@ -530,4 +533,4 @@ class Blobs:
         if len(words) != 3 or not words[2].isdigit():
             return None
         content = output.read(int(words[2]) + 1)[:-1]
-        return (words[0].decode("ascii"), content) if words[1] == b"blob" else None
+        return (words[0].decode("ascii"), content) if words[1] == kind else None

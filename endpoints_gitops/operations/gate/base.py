@@ -20,7 +20,6 @@ from endpoints_gitops.workspace.git import (
     repository,
     resolved,
     tracked_changes,
-    tree_of,
 )
 
 
@@ -84,11 +83,12 @@ def release_base(ref: str, lock_path: Path) -> ReleaseBase:
     path = repo.inside(lock_path)
     with Blobs(repo) as blobs:
         released, here = blobs.at(commit, path), blobs.at(repo.head, path)
+        tree = blobs.tree_of(repo.head)
     return ReleaseBase(
         repo=repo,
         ref=ref,
         commit=commit,
-        tree=tree_of(repo, repo.head),
+        tree=tree,
         lock=_read(released[1], f"{printable(ref)}:{path}") if released else None,
         lock_path=lock_path,
         is_committed=here is not None or not lock_path.exists(),
