@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -329,7 +331,7 @@ func (c *Client) call(ctx context.Context, p *pin, variables map[string]any, opt
 		var failed *APIError
 		var unreachable *UnreachableError
 		isAnswered := errors.As(err, &failed)
-		if !isAnswered && !errors.As(err, &unreachable) {
+		if !isAnswered && (!errors.As(err, &unreachable) || isHostWrong(err)) {
 			return nil, err
 		}
 		most := min(longestPause, firstPause<<min(attempt, 10))
@@ -352,6 +354,13 @@ func (c *Client) call(ctx context.Context, p *pin, variables map[string]any, opt
 			return nil, fmt.Errorf("%s: %w", p.label(), err)
 		}
 	}
+}
+
+// isHostWrong says that the name of the host does not exist, or that its certificate is not trusted.
+func isHostWrong(err error) bool {
+	var lookup *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	return (errors.As(err, &lookup) && lookup.IsNotFound) || errors.As(err, &certificate)
 }
 
 func (c *Client) waitForLimits(ctx context.Context, p *pin, limits *window, deadline time.Time) error {

@@ -331,6 +331,17 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 const PAGE_ROWS = 10_000;
 const UNPAGED_ROWS = 100;
+/** A longer timer would end at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** What Node says of a host whose name does not exist, or whose certificate is not trusted. */
+const WRONG_HOST = new Set([
+  "ENOTFOUND",
+  "CERT_HAS_EXPIRED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
 const CREATION_MS = 60_000;
 
 interface Body {
@@ -424,7 +435,7 @@ export class Client {
     const controller = new AbortController();
     const abort = (): void => controller.abort();
     timer.signal?.addEventListener("abort", abort);
-    const patience = Math.max(0, Math.min(timeoutMs, timer.left));
+    const patience = Math.max(0, Math.min(timeoutMs, timer.left, LONGEST_TIMER_MS));
     const timeout = setTimeout(abort, patience);
     let response: Response;
     let text: string;
@@ -466,7 +477,7 @@ class Timer {
     this.signal = signal;
     this.#until = Date.now() + milliseconds;
     this.ended = new Promise<never>((_, reject) => {
-      const timeout = setTimeout(() => reject(this.over), milliseconds);
+      const timeout = setTimeout(() => reject(this.over), Math.min(milliseconds, LONGEST_TIMER_MS));
       const abort = (): void => reject(signal?.reason);
       signal?.addEventListener("abort", abort);
       this.#stops.push(
@@ -515,7 +526,11 @@ function between(least: number, most: number): number {
 }
 
 function isRetried(failure: ApiError | Unreachable): boolean {
-  return failure instanceof Unreachable || (failure.status !== null && RETRIED.has(failure.status));
+  if (failure instanceof ApiError) {
+    return failure.status !== null && RETRIED.has(failure.status);
+  }
+  const cause = failure.cause instanceof Error ? (failure.cause.cause as { readonly code?: unknown } | undefined) : undefined;
+  return !WRONG_HOST.has(String(cause?.code));
 }
 
 /** Whether this runs in a browser, one of its workers, or an app of React Native. Node, Deno, Bun and edge runtimes have

@@ -206,6 +206,11 @@ class TestApp:
         assert "changed  old@1 (test)  no longer deprecated" in cli("lock").out
         assert pins()["old"].deprecation is None
 
+    def test_a_snippet_says_it_on_stderr(self, cli):
+        ran = cli("snippet", "old")
+        assert ran.err == "note: old@1 is deprecated: sunset 2026-06-30; use new instead (it counts refunds)\n"
+        assert ran.out.startswith("curl ")
+
     def test_a_notice_stays_where_the_definition_is_elsewhere(self, cli, checkout, pins):
         checkout.write({"old.yaml": None})
         assert cli("lock").code == 0

@@ -176,6 +176,7 @@ def test_errors_are_types(play: Scenario) -> None:
         "notFound": ("NotFound", 404, "not_found"),
         "noKey": ("NoKey", None, None),
         "nowhere": ("Unreachable", None, None),
+        "wrongHost": ("Unreachable", None, None),
     }
     assert found["offset"]["message"] == "numbers@1: 400 offset requires limit to be set"
 

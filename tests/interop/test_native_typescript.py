@@ -180,6 +180,7 @@ def test_errors_are_classes(play: Scenario) -> None:
         "notFound": ("NotFound", 404, None),
         "noKey": ("KeyRefused", None, None),
         "nowhere": ("Unreachable", None, None),
+        "wrongHost": ("Unreachable", None, None),
     }
     assert found["badRequest"]["detail"] == "Unknown variable(s): plann"
     assert found["missing"]["detail"] == "Required variable(s) 'plan' not provided"

@@ -75,5 +75,8 @@ def _notes(pin: Pin, call: Snippet) -> Iterator[str]:
         yield f"the lock has no value for {', '.join(call.placeholders)}: replace what stands there"
     if pin.materialized and call.variables:
         yield f"{pin.label} is materialized: the server requires every variable"
+    if pin.deprecation is not None:
+        replacement = f"; use {pin.deprecation.replaced_by} instead" if pin.deprecation.replaced_by else ""
+        yield f"{pin.label} is deprecated: sunset {pin.deprecation.sunset}{replacement}{pin.deprecation.because}"
     if call.omitted:
         yield f"left out, because the server does not require them: {', '.join(call.omitted)}"

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -116,6 +117,13 @@ func always(status int, header http.Header, text string) *endpoints.Client {
 		return response
 	})}
 	return changed
+}
+
+// missing is a network without the host.
+type missing struct{}
+
+func (missing) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: "nowhere.invalid", IsNotFound: true}
 }
 
 // counting counts how many requests run at once.
@@ -235,7 +243,8 @@ var scenarios = map[string]func() any{
 		}
 	},
 	"errors": func() any {
-		wrongKey, noKey, elsewhere, nowhere := client(), client(), client(), client()
+		wrongKey, noKey, elsewhere, nowhere, wrongHost := client(), client(), client(), client(), client()
+		wrongHost.MaxWait, wrongHost.HTTP = time.Hour, &http.Client{Transport: missing{}}
 		wrongKey.Key, noKey.Key, elsewhere.ProjectID = "phx_wrong", "", 77
 		nowhere.Host, nowhere.MaxWait = "http://127.0.0.1:1", 700*time.Millisecond
 		return map[string]any{
@@ -245,6 +254,7 @@ var scenarios = map[string]func() any{
 			"notFound":     failure(elsewhere.Numbers(ctx, nil)),
 			"noKey":        failure(noKey.Numbers(ctx, nil)),
 			"nowhere":      failure(nowhere.Numbers(ctx, nil)),
+			"wrongHost":    failure(wrongHost.Numbers(ctx, nil)),
 		}
 	},
 	// the test has set faults before

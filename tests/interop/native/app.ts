@@ -53,6 +53,12 @@ async function failure(call: Promise<unknown>): Promise<unknown> {
   }
 }
 
+/** What the fetch of Node does with a name that does not exist. */
+async function noSuchHost(): Promise<Response> {
+  const cause = Object.assign(new Error("getaddrinfo ENOTFOUND nowhere.invalid"), { code: "ENOTFOUND" });
+  throw new TypeError("fetch failed", { cause });
+}
+
 const scenarios: Record<string, () => Promise<unknown>> = {
   rows: async () => {
     const { rows, hasMore, isFromTable, executionId } = await revenueByPlan(client(), { since: "2020-01-01" });
@@ -113,6 +119,7 @@ const scenarios: Record<string, () => Promise<unknown>> = {
     notFound: await failure(numbers(client({ projectId: 77 }))),
     noKey: await failure(numbers(client({ key: () => undefined }))),
     nowhere: await failure(numbers(client({ host: "http://127.0.0.1:1", maxWaitMs: 700 }))),
+    wrongHost: await failure(numbers(client({ maxWaitMs: Infinity, fetch: noSuchHost }))),
   }),
   // the test has set faults before
   once: async () => await failure(numbers(client({ maxWaitMs: Number(process.argv[3]) }), {}, { limit: 1 })),
