@@ -32,6 +32,7 @@ _COMMAND_LINE: Final = {
 _SERVER: Final = {"starlette": "starlette", "uvicorn": "uvicorn"}
 
 EXTRAS: Final[Mapping[str, Mapping[str, str]]] = {
+    "arrow": {"pyarrow": "pyarrow"},
     "cli": _COMMAND_LINE,
     "clickhouse": {"clickhouse_connect": "clickhouse-connect"} | _COMMAND_LINE | _SERVER,
     "hogql": _PARSER,

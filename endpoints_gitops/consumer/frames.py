@@ -1,17 +1,21 @@
-"""Data frames of pandas and polars, with lossless types. Both packages are extras that only this module imports."""
+"""Data frames of pandas and polars, and tables of Arrow, with lossless types. Only this module imports the packages,
+which are extras.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from endpoints_gitops.contract.clickhouse import ClickHouseType, bits, parse_type, type_word, unwrapped
+from endpoints_gitops.contract.clickhouse import ClickHouseType, bits, is_nullable, parse_type, type_word, unwrapped
 from endpoints_gitops.extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
 
 type Column = tuple[str, str, list[Any]]
 """Name, type as in the answer, values."""
@@ -137,10 +141,7 @@ def _tuple_type(pl: Any, parsed: ClickHouseType, values: list[Any]) -> Any:  # n
     if any(not isinstance(part, list) or len(part) != len(parsed.inner) for part in parts):
         return pl.Object
     inner = [_polars_type(pl, kind, [part[index] for part in parts]) for index, kind in enumerate(parsed.inner)]
-    names = [
-        written.removesuffix(kind).strip() or str(index)
-        for index, (written, kind) in enumerate(zip(parsed.arguments, parsed.inner, strict=True), start=1)
-    ]
+    names = _names_of_items(parsed)
     if pl.Object in inner or len(set(names)) != len(names):
         return pl.Object
     return pl.Struct([pl.Field(name, kind) for name, kind in zip(names, inner, strict=True)])
@@ -163,6 +164,130 @@ def _polars_value(pl: Any, kind: Any, value: Any) -> Any:  # noqa: ANN401 - as a
             field.name: _polars_value(pl, field.dtype, item) for field, item in zip(kind.fields, items, strict=True)
         }
     return value
+
+
+type _ArrowKind = tuple[Any, Callable[[Any], Any]]
+"""A type of Arrow, and the function that converts values other than None to what Arrow expects for it."""
+
+_ANYTHING: Final = ("JSON", "Dynamic", "Variant", "Object")
+
+
+def arrow_table(columns: Sequence[Column]) -> pa.Table:
+    """Return a table of Arrow of the columns. Raises MissingExtra if pyarrow is not installed."""
+    require("arrow", "to_arrow()")
+    import pyarrow as pa
+
+    fields, arrays = [], []
+    for name, written, values in columns:
+        kind, convert = _arrow_kind(pa, written, values)
+        arrays.append(pa.array([None if value is None else convert(value) for value in values], type=kind))
+        can_be_null = is_nullable(written) or _word(written) in ("float", "unknown") or not written[:1].isupper()
+        fields.append(pa.field(name, kind, nullable=can_be_null or None in values))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _arrow_kind(pa: Any, written: str, values: list[Any]) -> _ArrowKind:  # noqa: ANN401 - the module, imported late
+    word, is_known = _word(written), written[:1].isupper()
+    plain = {"float": pa.float64(), "boolean": pa.bool_(), "date": pa.date32(), "string": pa.string()}
+    if word in plain:
+        return plain[word], _same
+    if word == "integer":
+        return _arrow_integer(pa, written, values)
+    if word == "datetime":
+        return _arrow_time(pa, written, values)
+    if word == "decimal":
+        return _arrow_decimal(pa, written, values)
+    if word in ("array", "json") and is_known:
+        return _arrow_nested(pa, parse_type(written), values)
+    if is_known:
+        is_text = parse_type(written).name not in _ANYTHING
+        return pa.string(), lambda value: value if is_text and isinstance(value, str) else _json_text(value)
+    return _arrow_inferred(pa, values)
+
+
+def _arrow_integer(pa: Any, written: str, values: list[Any]) -> _ArrowKind:  # noqa: ANN401 - as above
+    width = bits(written)
+    if width is None:  # the server's name has no width
+        fits = all(value is None or -(2**63) <= value < 2**63 for value in values)
+        return (pa.int64(), _same) if fits else (pa.string(), str)
+    if width == 128:
+        return pa.decimal256(39, 0), _same
+    if width > 128:  # more digits than a decimal has
+        return pa.string(), str
+    return getattr(pa, f"{'u' if unwrapped(written).startswith('U') else ''}int{width}")(), _same
+
+
+def _arrow_time(pa: Any, written: str, values: list[Any]) -> _ArrowKind:  # noqa: ANN401 - as above
+    """A timestamp. With several offsets it is in UTC; some of them without any are text."""
+    zone = _zone_of(written, values)
+    if zone != "object":
+        return pa.timestamp("us", zone), _same
+    if all(value is None or value.tzinfo is not None for value in values):
+        return pa.timestamp("us", "UTC"), _same
+    return pa.string(), lambda value: value.isoformat()
+
+
+def _arrow_decimal(pa: Any, written: str, values: list[Any]) -> _ArrowKind:  # noqa: ANN401 - as above
+    """The type of `Decimal(18, 2)` and `Decimal64(2)`; the server's name `decimal` has no scale."""
+    parsed = parse_type(written)
+    digits = [int(argument) for argument in parsed.arguments if argument.isdigit() and len(argument) < 4]
+    if not digits or digits[-1] > 76:
+        return _arrow_inferred(pa, values)
+    is_wide = parsed.name == "Decimal256" or (len(digits) > 1 and digits[0] > 38) or digits[-1] > 38
+    return (pa.decimal256(76, digits[-1]) if is_wide else pa.decimal128(38, digits[-1])), _same
+
+
+def _arrow_nested(pa: Any, parsed: ClickHouseType, values: list[Any]) -> _ArrowKind:  # noqa: ANN401 - as above
+    """A list, a map or a struct; a tuple without one name for each item is JSON text."""
+    if parsed.name == "Array" and len(parsed.inner) == 1:
+        items = [item for value in values if value is not None for item in value]
+        kind, convert = _arrow_kind(pa, parsed.inner[0], items)
+        return pa.list_(kind), lambda value: [None if item is None else convert(item) for item in value]
+    if parsed.name == "Map" and len(parsed.inner) == 2:
+        maps = [value for value in values if value is not None]
+        key, convert_key = _arrow_kind(pa, parsed.inner[0], [key for value in maps for key in value])
+        item, convert_item = _arrow_kind(pa, parsed.inner[1], [item for value in maps for item in value.values()])
+        return pa.map_(key, item), lambda value: [
+            (convert_key(key), None if item is None else convert_item(item)) for key, item in value.items()
+        ]
+    parts = [list(value.values()) if isinstance(value, dict) else value for value in values if value is not None]
+    names = _names_of_items(parsed)
+    if not names or len(set(names)) < len(names) or any(len(part) != len(names) for part in parts):
+        return pa.string(), _json_text
+    kinds = [_arrow_kind(pa, kind, [part[index] for part in parts]) for index, kind in enumerate(parsed.inner)]
+
+    def convert_tuple(value: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON of any shape
+        items = value.values() if isinstance(value, dict) else value
+        converted = zip(names, kinds, items, strict=True)
+        return {name: None if item is None else convert(item) for name, (_, convert), item in converted}
+
+    return pa.struct([pa.field(name, kind) for name, (kind, _) in zip(names, kinds, strict=True)]), convert_tuple
+
+
+def _names_of_items(parsed: ClickHouseType) -> list[str]:
+    """The names of the items of a tuple. Items without a name are named 1, 2, …, as in ClickHouse."""
+    return [
+        written.removesuffix(kind).strip() or str(index)
+        for index, (written, kind) in enumerate(zip(parsed.arguments, parsed.inner, strict=True), start=1)
+    ]
+
+
+def _arrow_inferred(pa: Any, values: list[Any]) -> _ArrowKind:  # noqa: ANN401 - as above
+    """The type inferred from the values, for an answer without types. What has no common type is JSON text."""
+    if any(map(_contains_object, values)):
+        return pa.string(), _json_text
+    try:
+        return pa.array(values).type, _same
+    except (pa.ArrowException, OverflowError):
+        return pa.string(), _json_text
+
+
+def _same(value: Any) -> Any:  # noqa: ANN401 - any value
+    return value
+
+
+def _json_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _word(written: str) -> str:

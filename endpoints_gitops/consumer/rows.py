@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, overload
 
 from endpoints_gitops.consumer.checking import HOGQL, column_mistakes, typed_columns
 from endpoints_gitops.consumer.errors import ColumnsBroken, ResultsBroken, UnreadableValue
@@ -18,6 +19,7 @@ from endpoints_gitops.model.pin import Pin
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
     from pydantic import BaseModel
 
     from endpoints_gitops.api.answers import RunAnswer
@@ -267,6 +269,37 @@ class Rows(Sequence[Any]):
         self._shape.unique_names()
         return polars_frame([(name, written, self._column(index)) for index, name, written in self._typed_columns()])
 
+    def to_arrow(self) -> pa.Table:
+        """Return a table of Arrow (extra `arrow`), whose schema follows from the types of the columns.
+
+        Raises MissingExtra if pyarrow is not installed, and UsageError if two columns have the same name.
+        """
+        from endpoints_gitops.consumer.frames import arrow_table
+
+        if self._is_insight:
+            return arrow_table(_columns_of(self.as_dicts()))
+        self._shape.unique_names()
+        return arrow_table([(name, written, self._column(index)) for index, name, written in self._typed_columns()])
+
+    def _repr_html_(self) -> str:
+        """The first rows as a table, for notebooks: values as in the answer, all text escaped."""
+        from html import escape
+
+        columns: Sequence[str] = self.columns
+        table: Sequence[Sequence[Any]] = self._results[:_ROWS_IN_HTML]
+        if self._is_insight:
+            shown = [dict(item) for item in islice(self._objects(), _ROWS_IN_HTML)]
+            columns = tuple(dict.fromkeys(key for item in shown for key in item))
+            table = [[item.get(column) for column in columns] for item in shown]
+        head = "".join([f"<th>{escape(name)}</th>" for name in columns])
+        body = "".join([f"<tr>{''.join([f'<td>{_cell(value)}</td>' for value in row])}</tr>" for row in table])
+        left = len(self) - len(table)
+        notes = [f"{left:,} more rows"] if left else []
+        notes += ["the server has more"] if self.has_more else []
+        notes += [f"an answer that is {self.age:.0f} s old, because the server failed"] if self.is_stale else []
+        foot = f"<p>{'; '.join(notes)}</p>" if notes else ""
+        return f"<table><caption>{escape(self.pin.label)}</caption><tr>{head}</tr>{body}</table>{foot}"
+
     def _typed_columns(self) -> Iterator[tuple[int, str, str]]:
         for index, (name, written) in enumerate(zip(self.columns, self.types, strict=True)):
             yield index, name, written
@@ -382,6 +415,20 @@ def _order_of_columns(rows: Rows) -> tuple[int, ...] | None:
     for index, name in reversed([*enumerate(rows.columns)]):
         indexes.setdefault(name, []).append(index)
     return tuple([indexes[column.name].pop() for column in pinned])
+
+
+_ROWS_IN_HTML: Final = 20
+_TEXT_IN_HTML: Final = 200
+
+
+def _cell(value: object) -> str:
+    """A value as HTML, cut if it is long."""
+    from html import escape
+
+    if value is None:
+        return "<em>None</em>"
+    text = value if isinstance(value, str) else str(value)
+    return escape(text if len(text) <= _TEXT_IN_HTML else f"{text[:_TEXT_IN_HTML]}…")
 
 
 def _unpickled(kind: type[Rows], state: dict[str, Any]) -> Rows:

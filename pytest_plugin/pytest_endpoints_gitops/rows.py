@@ -14,6 +14,7 @@ from pytest_endpoints_gitops.call_log import LoggedCall
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
 
     from endpoints_gitops.api.answers import RunAnswer
     from endpoints_gitops.model.pin import Pin
@@ -125,6 +126,10 @@ class TestedRows(Rows):
     def to_polars(self) -> pl.DataFrame:
         self._reads.whole()
         return super().to_polars()
+
+    def to_arrow(self) -> pa.Table:
+        self._reads.whole()
+        return super().to_arrow()
 
     def _record(self, raw: Any) -> Any:  # noqa: ANN401 - a row, or the dataclass of an insight
         if self._is_insight:

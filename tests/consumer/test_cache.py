@@ -67,6 +67,7 @@ def test_an_older_answer_is_used_while_the_server_fails(app, create, server, clo
     server.faults.add(fault)
     rows = called.run("one")
     assert (rows[0].one, rows.age, rows.is_stale) == (1, 31, True)
+    assert "<p>an answer that is 31 s old, because the server failed</p>" in rows._repr_html_()
     event = events[-1]
     assert (event.cache, event.status) == ("stale", status)
     assert isinstance(event.error, library.ApiError)

@@ -148,3 +148,15 @@ def test_an_insight_is_called_like_any_other(app, create, server):
     (series,) = called.run("visits").of(library.TrendSeries)
     assert series.count == sum(series.data) > 0
     assert len(server.requests.entries()) == 2
+
+
+def test_a_notebook_and_arrow_show_the_results_of_an_insight(pin):
+    found = rows(pin, "TrendsQuery", [SERIES, SERIES | {"label": "<other>", "status": None}])
+    html = found._repr_html_()
+    assert html.startswith("<table><caption>revenue@3</caption><tr><th>label</th><th>data</th>")
+    assert "<td>&lt;other&gt;</td><td>[1, 2.5]</td>" in html
+    assert html.count("<em>None</em>") == 2
+    table = found.to_arrow()
+    assert table.column_names == [*SERIES, "status"]
+    assert table["data"].to_pylist() == [[1, 2.5]] * 2
+    assert table["days"].to_pylist() == [SERIES["days"]] * 2

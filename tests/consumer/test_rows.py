@@ -202,19 +202,121 @@ def test_polars_loses_nothing_of_nested_values(rows, written, values, read):
 def test_frames_have_the_types_of_the_answer_empty_or_not(rows, written):
     value = {"Decimal64(4)": "1.5", "Date32": "2026-07-01"}.get(written, "2026-07-01T12:00:00Z")
     full, empty, null = (rows({"it": written}, results) for results in ([[value]], [], [[None]]))
+    schemas = [convert.to_arrow().schema for convert in (full, empty)]
+    assert schemas[0] == schemas[1]
+    assert null.to_arrow().schema.types == schemas[0].types
     for convert in ("to_pandas", "to_polars"):
         kinds = {str(getattr(each, convert)()["it"].dtype) for each in (full, empty, null)}
         assert len(kinds) == 1, kinds
 
 
-@pytest.mark.parametrize("package", ["pandas", "polars"])
-def test_an_extra_that_is_not_installed(rows, monkeypatch, package):
+@pytest.mark.parametrize(("extra", "package"), [("pandas", "pandas"), ("polars", "polars"), ("arrow", "pyarrow")])
+def test_an_extra_that_is_not_installed(rows, monkeypatch, extra, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(
-        library.MissingExtra, match=rf"to_{package}\(\) needs {package}, which is not installed"
+        library.MissingExtra, match=rf"to_{extra}\(\) needs {package}, which is not installed"
     ) as raised:
-        getattr(rows(), f"to_{package}")()
-    assert (raised.value.extra, raised.value.fix) == (package, install_advice(package))
+        getattr(rows(), f"to_{extra}")()
+    assert (raised.value.extra, raised.value.fix) == (extra, install_advice(extra))
+
+
+def test_arrow_loses_nothing(rows):
+    import pyarrow as pa
+
+    table = rows().to_arrow()
+    table.validate(full=True)
+    assert {field.name: field.type for field in table.schema} == {
+        "day": pa.date32(), "at": pa.timestamp("us", "UTC"), "mrr": pa.decimal128(38, 2), "n": pa.uint64(),
+        "rate": pa.float64(), "ok": pa.bool_(), "plan": pa.string(),
+    }  # fmt: skip
+    assert table.to_pylist() == rows().as_dicts()
+    assert rows(results=[]).to_arrow().schema.types == table.schema.types
+
+
+ARROW = [
+    ("Int8", [1], "int8", False),
+    ("Nullable(Int8)", [1], "int8", True),
+    ("LowCardinality(Nullable(String))", ["a"], "string", True),
+    ("Int64", [-(2**63)], "int64", False),
+    ("UInt64", [2**64 - 1], "uint64", False),
+    ("UInt128", [2**128 - 1], "decimal256(39, 0)", False),
+    ("Int256", [-(2**255)], "string", False),
+    ("Float64", [0.5, None], "double", True),
+    ("Decimal(9, 2)", ["9.90"], "decimal128(38, 2)", False),
+    ("Decimal(76, 38)", ["1.5"], "decimal256(76, 38)", False),
+    ("Decimal256(50)", ["1.5"], "decimal256(76, 50)", False),
+    ("Bool", [True], "bool", False),
+    ("DateTime64(3, 'Europe/Berlin')", ["2026-07-01T12:00:00Z"], "timestamp[us, tz=Europe/Berlin]", False),
+    ("DateTime", ["2026-07-01T12:00:00+02:00", "2026-07-01T12:00:00Z"], "timestamp[us, tz=UTC]", False),
+    ("DateTime", ["2026-07-01T12:00:00", "2026-07-01T12:00:00Z"], "string", False),
+    ("Array(Nullable(UInt8))", [[1, None], []], "list<item: uint8>", False),
+    ("Map(String, Array(Date))", [{"a": ["2026-07-01"]}], "map<string, list<item: date32[day]>>", False),
+    ("Tuple(UInt8, String)", [[1, "a"]], "struct<1: uint8, 2: string>", False),
+    ("Tuple(a UInt8, b Nullable(String))", [{"a": 1, "b": None}], "struct<a: uint8, b: string>", False),
+    ("Tuple(a UInt8, a String)", [[1, "x"]], "string", False),
+    ("IPv4", ["10.0.0.1"], "string", True),
+    ("JSON", [{"a": [1]}, "text"], "string", True),
+    ("integer", [1, None], "int64", True),
+    ("integer", [2**64], "string", True),
+    ("decimal", ["1.50"], "decimal128(3, 2)", True),
+    ("unknown", [1, 2], "int64", True),
+    ("unknown", [1, "a"], "string", True),
+    ("unknown", [{"a": 1}], "string", True),
+    ("array", [[1], [2]], "list<item: int64>", True),
+]
+
+
+@pytest.mark.parametrize(("written", "values", "kind", "can_be_null"), ARROW)
+def test_columns_of_arrow(rows, written, values, kind, can_be_null):
+    found = rows({"it": written}, [[value] for value in values])
+    table = found.to_arrow()
+    table.validate(full=True)
+    field = table.schema.field("it")
+    assert (str(field.type).replace(" ('it')", ""), field.nullable) == (kind, can_be_null)
+    read = table["it"].to_pylist()
+    assert len(read) == len(values)
+    if kind == "string":
+        assert all(isinstance(value, str) for value in read)
+
+
+def test_values_of_arrow_that_have_no_type_of_their_own(rows):
+    values = {
+        ("JSON", 0): ({"z": [1], "a": "ä"}, '{"z": [1], "a": "ä"}'),
+        ("JSON", 1): ("text", '"text"'),
+        ("IPv4", 0): ("10.0.0.1", "10.0.0.1"),
+        ("Int256", 0): (2**255 - 1, str(2**255 - 1)),
+        ("Map(String, Int64)", 0): ({"a": 1}, [("a", 1)]),
+        ("Tuple(UInt8, Date)", 0): ([1, "2026-07-01"], {"1": 1, "2": date(2026, 7, 1)}),
+        ("UInt128", 0): (2**128 - 1, Decimal(2**128 - 1)),
+    }
+    for (written, _), (value, read) in values.items():
+        assert rows({"it": written}, [[value]]).to_arrow()["it"].to_pylist() == [read]
+
+
+def test_arrow_needs_different_names(pin):
+    answer = RunAnswer(
+        columns=("n", "n"), types=(("n", "UInt8"), ("n", "UInt8")), results=[[1, 2]], has_more=False, version=3,
+        execution_id=None, materialized=False, raw={},
+    )  # fmt: skip
+    with pytest.raises(library.UsageError, match="several columns are named 'n'"):
+        rows_of(pin(columns=None), answer).to_arrow()
+
+
+def test_a_notebook_shows_the_first_rows_escaped(rows):
+    found = rows({"<plan>": "String", "n": "Nullable(UInt64)"}, [[f"<b>&{n}", None] for n in range(45)])
+    html = found._repr_html_()
+    assert html.startswith("<table><caption>revenue@3</caption><tr><th>&lt;plan&gt;</th><th>n</th></tr>")
+    assert html.count("<tr>") == 21
+    assert "<td>&lt;b&gt;&amp;19</td><td><em>None</em></td></tr></table><p>25 more rows</p>" in html
+    assert "&amp;20" not in html
+    assert rows({"n": "UInt8"}, [])._repr_html_().endswith("<tr><th>n</th></tr></table>")
+    long = rows({"text": "String"}, [["x" * 500]])._repr_html_()
+    assert f"<td>{'x' * 200}…</td>" in long
+
+
+def test_a_notebook_shows_what_cannot_be_read(rows):
+    found = rows({"day": "Date"}, [["July"]])
+    assert "<td>July</td>" in found._repr_html_()
 
 
 def test_rows_of_the_engine(app, create):

@@ -85,6 +85,8 @@ attempt("variable", lambda: endpoints.run("ten", most=1))
 attempt("contract", lambda: endpoints.run("broken"))
 attempt("pandas", lambda: endpoints.run("ten").to_pandas())
 attempt("polars", lambda: endpoints.run("ten").to_polars())
+attempt("arrow", lambda: endpoints.run("ten").to_arrow())
+attempt("cache in redis", lambda: Endpoints.from_lock(lock, **settings, cache=Cache(5, url="redis://localhost")))
 attempt("redis", lambda: Endpoints.from_lock(lock, **settings, budget_url="redis://localhost").run("ten"))
 os.environ["ALL_PROXY"] = "socks5://localhost"
 away = settings | {"host": "https://us.posthog.com"}
@@ -136,6 +138,8 @@ def test_an_app_calls_what_it_pins(results):
         assert values[name] == unavailable("iterate(key=…)", "hogql", "hogql-parser-rs")
     assert values["pandas"] == unavailable("to_pandas()", "pandas", "pandas")
     assert values["polars"] == unavailable("to_polars()", "polars", "polars")
+    assert values["arrow"] == unavailable("to_arrow()", "arrow", "pyarrow")
+    assert values["cache in redis"] == unavailable("the url of a Cache", "redis", "redis")
     assert values["redis"] == unavailable("budget_url", "redis", "redis")
     assert values["socks"] == unavailable("the SOCKS proxy in ALL_PROXY", "socks", "socksio")
     errors = {name: values[name][0] for name in ("inactive", "unknown", "variable", "contract", "no lock")}

@@ -12,6 +12,8 @@ READS = {
     "a place": ("rows[0][2], rows[0][-3]", ["month", "plan"], False),
     "taking apart": ("[(plan, mrr, month) for plan, mrr, month in rows]", [], True),
     "dictionaries": ("rows.as_dicts()", [], True),
+    "a table of arrow": ("rows.to_arrow()", [], True),
+    "a notebook": ("rows._repr_html_()", [], False),
     "comparing": ("rows[0] == ('pro', 120, '2026-07')", [], True),
     "printing": ("repr(rows[0]), repr(rows), str(rows)", [], False),
     "looking whether": ("hasattr(rows[0], 'arr'), len(rows[0])", [], False),
