@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,33 @@ def test_the_first_answer_needs_neither_pydantic_nor_the_translation_of_hogql() 
         *(f"endpoints_gitops.local.engine.{name}" for name in ("interface", "project_data", "refusals")),
     )
     assert [name for name in loaded if name.startswith(heavy) and name not in light] == []
+
+
+_FIRST: list[tuple[str, str, Any, int]] = [
+    ("GET", "endpoints/", None, 200),
+    ("GET", "endpoints/none/openapi.json", None, 404),
+    ("GET", "endpoints/materialization_conditions/", None, 200),
+    ("POST", "endpoints/", {"name": "e", "query": {"kind": "HogQLQuery", "query": "SELECT 1 AS a"}}, 201),
+    ("PATCH", "endpoints/none/", {}, 404),
+    ("POST", "endpoints/none/run/", {}, 404),
+    ("POST", "insight_variables/", {"name": "v", "type": "String"}, 201),
+    ("POST", "query/", {"query": {"kind": "HogQLQuery", "query": "SELECT 1"}}, 200),
+    ("POST", "query/", {"query": {"kind": "TrendsQuery", "series": [{"kind": "EventsNode"}]}}, 200),
+    ("POST", "mcp_tools/execute_sql/", {"args": {"query": "SELECT 1"}}, 200),
+]
+
+
+def test_first_requests_of_all_kinds_at_once() -> None:
+    """Each imports what it needs, in a thread of its own."""
+    with started() as start, ThreadPoolExecutor(len(_FIRST)) as pool:
+        base = f"{start['url']}/api/projects/{start['project_id']}/"
+        client = httpx.Client(
+            base_url=base, headers={"Authorization": f"Bearer {start['key']}"}, verify=False, timeout=60
+        )
+        asked = [pool.submit(client.request, method, path, json=body) for method, path, body, _ in _FIRST]
+        statuses = [request.result().status_code for request in asked]
+        client.close()
+    assert statuses == [status for *_, status in _FIRST]
 
 
 @pytest.mark.parametrize(
