@@ -20,7 +20,7 @@ from endpoints_gitops.advice import OtherCommand
 from endpoints_gitops.codegen.interface import EndpointInterface, identifiers, snake_case
 from endpoints_gitops.codegen.openapi import OpenApiVersion, combine, document_text
 from endpoints_gitops.errors import CouldNotFindOut, UsageError
-from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.pin import Pin
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
@@ -30,6 +30,7 @@ from endpoints_gitops.workspace.openapi_files import read_folder
 from endpoints_gitops.workspace.programs import find_program, run_program
 
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?")
+_ENDS_TEXT: Final = re.compile(r"""["'`\\\x00-\x1f\x7f\u2028\u2029]|\*/|/\*|//""")
 _AT_ONCE: Final = 2
 """Generators that run at the same time: one takes up to a gigabyte of memory."""
 _SECONDS: Final = 600.0
@@ -74,6 +75,8 @@ class ClientGenerator:
     suffixes: tuple[str, ...]
     entry: str
     is_package: bool = False
+    has_identifiers: bool = True
+    """Whether it makes identifiers of the names of variables."""
 
 
 def files_of_generator(
@@ -89,6 +92,7 @@ def files_of_generator(
     pins = {interface.pin.name: interface.pin for interface in interfaces}
     if not pins:
         return ()
+    _refuse_names(generator, target, interfaces)
     stored = documents_of_pins(read_folder(documents), tuple(pins.values()), generator.openapi)
     if not target.per_endpoint:
         return _generated(generator, version, combine(tuple(stored.values())), "", pins.values())
@@ -132,6 +136,25 @@ def _version(generator: ClientGenerator, target: GenerationTarget) -> str:
     return version
 
 
+def _refuse_names(
+    generator: ClientGenerator, target: GenerationTarget, interfaces: Sequence[EndpointInterface]
+) -> None:
+    """Raise UsageError for a variable whose name would end a text or comment in the code, or that the code cannot tell
+    from another one. Breakdown properties can have any name.
+    """
+    for interface in interfaces:
+        seen: set[str] = set()
+        for parameter in interface.parameters:
+            name = parameter.variable
+            identifier = "".join(re.findall("[a-z0-9]", name.lower()))
+            is_lost = generator.has_identifiers and (not identifier or identifier in seen)
+            if is_lost or _ENDS_TEXT.search(name):
+                message = f"{generator.name} cannot write the variable {name!r} of {interface.pin.name} as code"
+                fix = f"use native = true, or {_HEY_API}" if is_lost else "use native = true"
+                raise UsageError(message, where=target.where, fix=fix, code="generate.variable")
+            seen.add(identifier)
+
+
 def _generated(
     generator: ClientGenerator, version: str, document: JsonObject, endpoint: str, pins: Iterable[Pin]
 ) -> tuple[GeneratedFile, ...]:
@@ -141,7 +164,7 @@ def _generated(
     package = endpoint or "endpoints_openapi"
     with TemporaryDirectory(prefix="endpoints-gitops-") as name:
         run = _GeneratorRun(folder=Path(name).resolve(), package=package, version=version)
-        run.document.write_text(document_text(document), encoding="utf-8")
+        run.document.write_text(document_text(_with_safe_texts(document)), encoding="utf-8")
         run.out.mkdir()
         _run(generator, run)
         code = _code(generator, run)
@@ -151,6 +174,20 @@ def _generated(
         GeneratedFile(path=folder + path, text=text, pins=listed if path == generator.entry else ())
         for path, text in sorted(code.items())
     )
+
+
+def _with_safe_texts[Value: Json](value: Value) -> Value:
+    """The document with texts that end no comment: some generators write descriptions as they are."""
+    if isinstance(value, Mapping):
+        return {  # type: ignore[return-value]  # an object for an object
+            key: item.replace("*/", "* /").replace("/*", "/ *")
+            if key in ("description", "summary") and isinstance(item, str)
+            else _with_safe_texts(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_with_safe_texts(item) for item in value]  # type: ignore[return-value]  # a list for a list
+    return value
 
 
 def _run(generator: ClientGenerator, run: _GeneratorRun) -> None:
@@ -328,6 +365,7 @@ GENERATORS: Final = (
         command=_hey_api,
         suffixes=(".ts",),
         entry="index.ts",
+        has_identifiers=False,
     ),
     ClientGenerator(
         name="openapi-generator",

@@ -28,8 +28,12 @@ def find_program(name: str) -> str | None:
 
 
 def environment_without_keys() -> Mapping[str, str]:
-    """The environment of this process without relative folders in PATH and without PostHog's keys."""
-    kept = {name: value for name, value in os.environ.items() if not _A_KEY.match(value.strip())}
+    """The environment of this process without relative folders in PATH, PostHog's keys, and its other variables."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith("POSTHOG_") and not _A_KEY.match(value.strip())
+    }
     return kept | {"PATH": os.pathsep.join(program_folders())}
 
 

@@ -61,12 +61,12 @@ def target(cli, uses, create, checkout):
     uses(**{"revenue": NEWEST, "sign-ups": NEWEST})
     path = checkout.top / "endpoints.toml"
     assert (cli("lock").code, cli("openapi", "pull").code) == (0, 0)
-    text = path.read_text()
 
     def write(table=GO, **changes):
+        """Replaces the target."""
         for before, after in changes.items():
             table = table.replace(before, after)
-        path.write_text(text + table)
+        path.write_text(path.read_text().partition("[generate.")[0] + table)
 
     write()
     return write
@@ -115,13 +115,13 @@ def recorded(folder, name):
 @pytest.mark.usefixtures("target")
 def test_go_fetches_the_version_and_sees_neither_checkout_nor_key(cli, install, folder, checkout, server):
     install(go=f'if words == ["version"]:\n    print("go1.26")\n    sys.exit()\n{RECORDS}{WRITES}')
-    assert cli("generate", env={"OTHER_KEY": " phs_secret"}).code == 0
+    assert cli("generate", env={"OTHER_KEY": " phs_secret", "POSTHOG_CLI_API_KEY": "old"}).code == 0
     words, cwd, environment = recorded(folder, "go")
     assert words[:2] == ["run", f"github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v{VERSION}"]
     assert not cwd.is_relative_to(checkout.top)
     assert not cwd.exists(), "the temporary folder is removed"
     assert server.key not in environment.values()
-    assert "OTHER_KEY" not in environment
+    assert {"OTHER_KEY", "POSTHOG_CLI_API_KEY"}.isdisjoint(environment)
     assert environment["PATH"] == str(folder)
 
 
@@ -287,6 +287,32 @@ def test_a_target_that_cannot_be_run_is_refused(cli, install, target, changes, c
     (error,) = ran.json["errors"]
     assert (ran.code, error["code"], says in error["message"]) == (2, code, True), error
     assert error["where"].startswith("endpoints.toml:")
+
+
+def trends(*properties):
+    breakdowns = [{"property": name, "type": "event"} for name in properties]
+    return {"kind": "TrendsQuery", "series": [{"kind": "EventsNode"}], "breakdownFilter": {"breakdowns": breakdowns}}
+
+
+NAMES = {
+    "ends a comment": (["*/ evil()"], GO, "'*/ evil()'"),
+    "ends a text": (["a'b"], HEY_API, '"a\'b"'),
+    "no letter of an identifier": (["дата"], GO, "'дата'"),
+    "the same identifier": (["$browser", "browser"], GO, "'browser'"),
+}
+
+
+@pytest.mark.parametrize(("properties", "table", "named"), NAMES.values(), ids=NAMES)
+def test_a_variable_that_cannot_be_code_is_refused(cli, install, target, client, uses, properties, table, named):
+    client.create_endpoint({"name": "odd", "query": trends(*properties)})
+    uses(odd=NEWEST)
+    assert (cli("lock").code, cli("openapi", "pull").code) == (0, 0)
+    target(table)
+    install(oapi_codegen="sys.exit('it must not run')", node=RUNS)
+    ran = cli("generate", "--format", "json")
+    (error,) = ran.json["errors"]
+    assert (ran.code, error["code"]) == (2, "generate.variable"), error
+    assert f"cannot write the variable {named} of odd as code" in error["message"]
 
 
 def test_a_target_of_the_command_line_gets_the_tested_version(cli, install, target):

@@ -14,9 +14,15 @@ from typing import Any
 
 import pytest
 
+from endpoints_gitops.codegen.header import text_with_header
+from endpoints_gitops.codegen.interface import interface_of
+from endpoints_gitops.codegen.openapi import document_text, enrich
 from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.local.serve import RunningServer
-from endpoints_gitops.operations.generators import GENERATORS
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.pin import Pin, PinnedColumn, PinnedVariable
+from endpoints_gitops.model.target import GenerationTarget
+from endpoints_gitops.operations.generators import GENERATORS, files_of_generator
 from tests.conftest import Ran
 from tests.interop.programs import missing_program, node_file, program
 
@@ -270,3 +276,60 @@ def test_a_client_for_each_endpoint_compiles(cli: Callable[..., Ran], pinned: Pa
     assert packages == {"revenue_by_plan", "views", "gone", "busy"}
     checked = started(vet(folder), folder)
     assert checked.returncode == 0, checked.stderr
+
+
+TEXT = """*/ \"\"\" \\ ' ` ${x} /* */
+second // # --"""
+COLUMNS = ("count()", "a-b", "a_b", "A_B", "class", "1st", "дата", "'q\"", "new\nline", "$x", "*/ x", "`t`", "${z}", "")
+VARIABLES = ("a_b", "class", "1st", "$x", "type", "long name", "default", "self", "json", "x.y", "version", "List")
+ENDPOINTS = ("error", "Error-2", "type", "class", "Variables", "runtime", "default", "index", "client", "None")
+
+
+def odd_pin(name: str, **settings: Any) -> Pin:
+    return Pin(
+        environment="prod", name=name, endpoint_id="e", version=3, version_id="v", created_at=None,
+        query={"kind": "HogQLQuery", "query": "SELECT 1"}, **settings,
+    )  # fmt: skip
+
+
+def odd_document(name: str) -> JsonObject:
+    texts = {"summary": TEXT, "description": TEXT}
+    variables = {variable: {"description": TEXT, "example": TEXT} for variable in VARIABLES}
+    return {
+        "info": {"title": name, "description": TEXT},
+        "servers": [{"url": "https://us.posthog.com"}],
+        "paths": {f"/api/projects/1/endpoints/{name}/run": {"post": texts}},
+        "components": {"schemas": {"Variables": {"properties": variables}}},
+    }
+
+
+@pytest.mark.parametrize("app", LISTED.values(), ids=LISTED)
+def test_odd_names_and_texts_compile(
+    app: App, tmp_path: Path, caches: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No name of an endpoint or column, and no description, ends a text or a comment of the code."""
+    for name, value in caches.items():
+        monkeypatch.setenv(name, value)
+    app.prepare(tmp_path)
+    columns = tuple(PinnedColumn(name=name, type="string" if name < "b" else "integer") for name in COLUMNS)
+    types = ("String", "Number", "Date", "List", "Boolean")
+    variables = tuple(
+        PinnedVariable(name=name, type=types[index % 5], required=index % 2 == 0)
+        for index, name in enumerate(VARIABLES)
+    )
+    pins = [odd_pin(name) for name in ENDPOINTS[1:]]
+    pins.append(odd_pin(ENDPOINTS[0], columns=columns, variables=variables))
+    documents = tmp_path / "openapi"
+    documents.mkdir()
+    for pin in pins:
+        (documents / f"{pin.name}.json").write_text(document_text(enrich(odd_document(pin.name), pin)))
+    target = GenerationTarget(lang=app.lang, generator=app.generator, out="client")
+    for file in files_of_generator([interface_of(pin) for pin in pins], target, documents):
+        path = tmp_path / "client" / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text_with_header(file, target))
+    if app.lang == "python":
+        (tmp_path / "app.py").write_text("import endpoints_openapi\n\nprint(endpoints_openapi.EndpointsApi)\n")
+        assert started(app.run(tmp_path), tmp_path).returncode == 0
+    checked = started(app.check(tmp_path), tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
