@@ -1,4 +1,4 @@
-"""The apps in docs/clients.md, compiled with a client of the endpoint that they call."""
+"""The apps in docs/clients.md and the README, compiled with a client of the endpoint that they call."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.interop.test_native_names import generate, pin
 from tests.interop.test_native_typescript import compile_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+README = Path(__file__).parents[2] / "README.md"
 PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 
 
@@ -44,6 +45,17 @@ def test_apps_in_typescript_compile(revenue: list[Pin], tmp_path: Path) -> None:
     assert compiled.stdout == ""
     assert compiled.returncode == 0
     assert "endpoints_client" not in (tmp_path / "out" / "browser.js").read_text()
+
+
+def test_route_of_the_readme_compiles(tmp_path: Path) -> None:
+    columns = (PinnedColumn(name="source", type="string", nullable=False),)
+    generate([pin("signups_by_source", columns=columns)], "typescript", tmp_path, ".")
+    roots = Path(node_file("@types/node/package.json")).parents[1]
+    (text,) = re.findall(r"^```typescript\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (tmp_path / "route.ts").write_text(text)
+    compiled = compile_in(tmp_path, "route.ts", types=["node"], typeRoots=[str(roots)], noEmit=True)
+    assert compiled.stdout == ""
+    assert compiled.returncode == 0
 
 
 def test_app_in_go_is_formatted_and_vetted(revenue: list[Pin], tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_limits_of_the_key(play: Scenario) -> None:
     first, second, refused = found["calls"]
     assert (first, second) == (None, None)
     assert (refused["name"], refused["status"], refused["code"]) == ("RateLimited", 0, "budget")
-    assert 58 < refused["retry_after"] <= 61
+    assert 30 < refused["retry_after"] <= 61
     assert found["table"] == 1
 
 

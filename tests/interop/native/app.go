@@ -134,7 +134,7 @@ func (c *counting) RoundTrip(request *http.Request) (*http.Response, error) {
 	defer c.running.Add(-1)
 	for most := c.most.Load(); running > most && !c.most.CompareAndSwap(most, running); most = c.most.Load() {
 	}
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond)
 	return http.DefaultTransport.RoundTrip(request)
 }
 

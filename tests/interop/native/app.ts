@@ -143,7 +143,7 @@ const scenarios: Record<string, () => Promise<unknown>> = {
     const fetch: typeof globalThis.fetch = async (...call) => {
       running += 1;
       most = Math.max(most, running);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 100));
       const response = await globalThis.fetch(...call);
       running -= 1;
       return response;
