@@ -36,6 +36,8 @@ def test_json_has_the_call_and_its_values(cli):
     ("words", "message"),
     [
         (("revenu",), "pins no endpoint 'revenu' in environment test; did you mean 'revenue'?"),
+        (("revenu",), "  fix: endpoints-gitops snippet revenue\n"),
+        (("orders",), '  fix: add orders = "*" to `uses`, and run endpoints-gitops lock\n'),
         (("revenue", "--env", "tset"), "there is no environment 'tset'; did you mean 'test'?"),
         (("revenue", "--lang", "java"), "invalid choice: 'java'"),
     ],

@@ -35,7 +35,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.codegen.interface import interface_of
     from endpoints_gitops.codegen.snippet import snippet
     from endpoints_gitops.consumer.locked import find
-    from endpoints_gitops.model.suggestions import did_you_mean
+    from endpoints_gitops.model.suggestions import closest, did_you_mean
     from endpoints_gitops.workspace.configuration import configuration_for, lock_path
     from endpoints_gitops.workspace.credentials import find_address
     from endpoints_gitops.workspace.files import shown
@@ -45,7 +45,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     pin = locked.pins.get(arguments.name)
     if pin is None:
         place = f"{shown(locked.path)} pins no endpoint {arguments.name!r} in environment {locked.environment}"
+        near = closest(arguments.name, locked.pins)
         fix = Advice(f'add {arguments.name} = "*" to `uses`, and run ', Command("lock"))
+        fix = Advice(Command("snippet", near)) if near else fix
         raise UsageError(place + did_you_mean(arguments.name, locked.pins), fix=fix, code="usage.selector")
     host, project_id = find_address(locked.settings, console.environment)
     language = SnippetLanguage(arguments.lang)
