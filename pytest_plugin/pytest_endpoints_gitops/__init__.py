@@ -7,11 +7,13 @@ first fixture that needs it, and what watches tests is registered where there is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_endpoints_gitops.names import DESCRIPTION, FIXTURES, MARKER
+from pytest_endpoints_gitops.names import DESCRIPTION, FIXTURES, LOCK, MARKER
 
 if TYPE_CHECKING:
     from endpoints_gitops import AsyncEndpoints, Endpoints
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_endpoints_gitops.endpoint_caller import AsyncEndpointCaller, EndpointCaller
     from pytest_endpoints_gitops.server import EndpointsServer
     from pytest_endpoints_gitops.strategies import endpoint_rows, endpoint_variables
+    from pytest_endpoints_gitops.suite import Suite
 
 __all__ = ["EndpointsConfig", "endpoint_rows", "endpoint_variables"]
 
@@ -52,11 +55,30 @@ def pytest_configure(config: pytest.Config) -> None:
 
     suite = start(config)
     if suite.settings.concerns_this_run:
-        from pytest_endpoints_gitops.collection import CollectionHooks
-        from pytest_endpoints_gitops.hooks import watch
+        _watch(suite)
 
-        config.pluginmanager.register(CollectionHooks(config, suite.completeness), "endpoints_collection")
-        watch(suite)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> None:
+    """A lock below the rootdir is met when its folder is collected, before its tests are."""
+    if (path / LOCK).exists():
+        from pytest_endpoints_gitops.suite import suite_of
+
+        suite = suite_of(parent.config)
+        suite.lock_of(path / LOCK)
+        _watch(suite)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - xdist's
+    """xdist starts a worker. The controller collects nothing itself, so it cannot meet a lock: it watches what workers
+    report.
+    """
+    from pytest_endpoints_gitops.suite import suite_of
+
+    suite = suite_of(node.config)
+    _watch_collection(suite)
+    node.workerinput["endpoints"] = suite.for_worker()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -84,11 +106,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     users = [item for item in items if not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))]
     for item in users:
         item.add_marker(MARKER)
-    if users and not users[0].config.pluginmanager.has_plugin("endpoints_hooks"):
-        from pytest_endpoints_gitops.hooks import watch
+    if users:
         from pytest_endpoints_gitops.suite import suite_of
 
-        watch(suite_of(users[0].config))
+        suite = suite_of(users[0].config)
+        suite.locks_of_users.update(suite.lock_of(item.path) for item in users)
+        _watch(suite)
 
 
 @pytest.fixture(scope="session")
@@ -101,10 +124,10 @@ def endpoints_config() -> EndpointsConfig:
 
 @pytest.fixture(scope="session")
 def endpoints_lock(pytestconfig: pytest.Config) -> Lock:
-    """The parsed lock, read only."""
+    """The parsed lock, read only. Refused where the tests of this run have several: use `endpoints.pins`."""
     from pytest_endpoints_gitops.suite import suite_of
 
-    return suite_of(pytestconfig).project.lock
+    return suite_of(pytestconfig).only_lock()
 
 
 @pytest.fixture
@@ -122,7 +145,7 @@ def endpoints_session(pytestconfig: pytest.Config, endpoints_config: EndpointsCo
     from pytest_endpoints_gitops.endpoint_caller import EndpointCaller
     from pytest_endpoints_gitops.suite import suite_of
 
-    return EndpointCaller(SessionCaller(suite_of(pytestconfig).app(endpoints_config)))
+    return EndpointCaller(SessionCaller(suite_of(pytestconfig), endpoints_config))
 
 
 @pytest.fixture
@@ -188,13 +211,41 @@ def async_endpoints_client(
     return client_of(AsyncEndpoints, endpoints_server, suite_of(pytestconfig), endpoints_config)
 
 
+def _watch_collection(suite: Suite) -> None:
+    """Watch from now on what is collected and which tests run; once."""
+    manager = suite.config.pluginmanager
+    if not manager.has_plugin("endpoints_collection"):
+        from pytest_endpoints_gitops.collection import CollectionHooks
+
+        hooks = CollectionHooks(suite.config, suite.completeness, suite.lock_of, partial(_watch_late, suite))
+        manager.register(hooks, "endpoints_collection")
+
+
+def _watch(suite: Suite) -> None:
+    """Watch from now on everything that tests do; once."""
+    _watch_collection(suite)
+    if not suite.config.pluginmanager.has_plugin("endpoints_hooks"):
+        from pytest_endpoints_gitops.hooks import watch
+
+        watch(suite)
+
+
+def _watch_late(suite: Suite, report: pytest.TestReport) -> None:
+    """The report of a test with a log arrives from a worker. If nothing watched so far, watch, and take it too."""
+    manager = suite.config.pluginmanager
+    if not manager.has_plugin("endpoints_hooks"):
+        _watch(suite)
+        hooks: Any = manager.get_plugin("endpoints_test_hooks")
+        hooks.pytest_runtest_logreport(report)
+
+
 def _caller(request: pytest.FixtureRequest, config: EndpointsConfig) -> TestCaller:
     from pytest_endpoints_gitops.call_log import log_of
     from pytest_endpoints_gitops.caller import TestCaller
     from pytest_endpoints_gitops.marks import mark_of
     from pytest_endpoints_gitops.suite import suite_of
 
-    app = suite_of(request.config).app(config)
+    app = suite_of(request.config).app_of(request.node, config)
     return TestCaller(app, log_of(request.node), mark_of(request.node))
 
 

@@ -23,9 +23,6 @@ from pytest_endpoints_gitops.stubs import StubbedCalls
 STUBBED: Final = "stub"
 """The mode of a call that a stub answered."""
 
-REPORTED: Final = "_endpoints"
-"""The attribute of a report that holds the log, as plain values that pass between processes."""
-
 
 class RunningTest(NamedTuple):
     """The test that makes a call: its node id, and the argument with which pytest runs it alone."""
@@ -40,12 +37,14 @@ class RunningTest(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class LoggedCall:
-    """One call. `file` is its recording, None in modes without; `kept` is where in the run's folder the answer waits
-    that is to replace it. `read` are the columns that were read by name, and `is_whole` says that rows were read as a
-    whole, so every column. `is_answered`: the test got an answer that keeps the contract, in its last attempt; a stub
-    is no such answer. `fixture`: the module- or session-scoped fixture that made the call, for each test that uses it.
+    """One call. `lock` is the path of the lock from the rootdir. `file` is its recording, None in modes without; `kept`
+    is where in the run's folder the answer waits that is to replace it. `read` are the columns that were read by name,
+    and `is_whole` says that rows were read as a whole, so every column. `is_answered`: the test got an answer that
+    keeps the contract, in its last attempt; a stub is no such answer. `fixture`: the module- or session-scoped fixture
+    that made the call, for each test that uses it.
     """
 
+    lock: str
     environment: str
     endpoint: str
     version: int
@@ -69,6 +68,7 @@ class LoggedCall:
 
     def as_plain(self) -> dict[str, Any]:
         return {
+            "lock": self.lock,
             "environment": self.environment,
             "endpoint": self.endpoint,
             "version": self.version,
@@ -90,9 +90,11 @@ class LoggedCall:
 class TestLog:
     """What one attempt of one test has done so far.
 
-    `shared` are calls of fixtures that other tests use too. `canary` are entries of the canary, `findings` those of the
-    plugin's server, `failures` the failures that were raised. Every failure is noted, whether or not a caller saw it:
-    one that was neither raised nor expected fails the test at its end, and one that comes after the end goes to `late`.
+    `folder` is where commands of endpoints-gitops run, if not where pytest was started. `shared` are calls of fixtures
+    that other tests use too, `refused` those that are not of the test's lock. `canary` are entries of the canary,
+    `findings` those of the plugin's server, `failures` the failures that were raised. Every failure is noted, whether
+    or not a caller saw it: one that was neither raised nor expected fails the test at its end, and one that comes after
+    the end goes to `late`.
     """
 
     __test__ = False
@@ -103,10 +105,12 @@ class TestLog:
         self.properties = item.user_properties
         self.calls: list[LoggedCall] = []
         self.shared: list[LoggedCall] = []
+        self.refused: list[LoggedCall] = []
         self.canary: list[dict[str, Any]] = []
         self.findings: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
         self.stubs = StubbedCalls()
+        self.folder = ""
         self.is_used = False
         self.is_canary_off = False
         self.has_failed = False
@@ -149,6 +153,7 @@ class TestLog:
     def note(self, failure: Failure) -> None:
         """Note a failure of this attempt, where it is born."""
         self.is_used = True
+        failure.run_in(self.folder)
         with self._lock:
             if self._has_ended:
                 self._late.append((self, failure))

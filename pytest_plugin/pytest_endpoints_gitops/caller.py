@@ -20,12 +20,13 @@ from pytest_endpoints_gitops.stubbing import EndpointStub, add_stub, stubbed_ans
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.call_log import TestLog
+    from pytest_endpoints_gitops.config import EndpointsConfig
     from pytest_endpoints_gitops.failures import Failure
     from pytest_endpoints_gitops.marks import Mark
     from pytest_endpoints_gitops.sources import AnswerSource
     from pytest_endpoints_gitops.stubbing import Rows
     from pytest_endpoints_gitops.stubs import StubAnswer
-    from pytest_endpoints_gitops.suite import AppUnderTest
+    from pytest_endpoints_gitops.suite import AppUnderTest, Suite
 
 type Variables = Mapping[str, Any] | None
 
@@ -48,6 +49,7 @@ class TestCaller:
         self.app = app
         self.mark = mark
         self._log: TestLog | None = log
+        log.folder = app.command_folder
 
     @property
     def log(self) -> TestLog:
@@ -74,6 +76,7 @@ class TestCaller:
             stubbed = None if ignores_stubs else self._take_stub(call)
             source = self.source
             logged = LoggedCall(
+                lock=self.app.project.name,
                 environment=call.pin.environment,
                 endpoint=call.pin.name,
                 version=call.pin.version,
@@ -192,15 +195,20 @@ class SessionCaller(TestCaller):
     they do not hold here.
     """
 
-    def __init__(self, app: AppUnderTest) -> None:
-        self.app = app
+    def __init__(self, suite: Suite, config: EndpointsConfig) -> None:
+        self._suite = suite
+        self._config = config
         self.mark = UNMARKED
         self._log = None
 
     @property
+    def app(self) -> AppUnderTest:  # type: ignore[override]  # that of the lock of the test that runs now
+        return self._suite.app_of(self.log.item, self._config)
+
+    @property
     def log(self) -> TestLog:
         """The log of the test that runs now: that of a fixture's first user while it is set up."""
-        log = self.app.suite.running_log()
+        log = self._suite.running_log()
         if log is None:
             raise RuntimeError("endpoints_session belongs to a run of tests, and none runs")
         log.is_used = True
@@ -217,7 +225,7 @@ class SessionCaller(TestCaller):
         )
 
     def _note(self, logged: LoggedCall) -> None:
-        self.app.suite.shared_calls.note(logged, self.log)
+        self._suite.shared_calls.note(logged, self.log)
 
     def _take_stub(self, call: PinnedCall) -> StubAnswer | None:
         del call

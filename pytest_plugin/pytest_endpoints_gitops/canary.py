@@ -50,6 +50,7 @@ class Canary:
         """Make the call to the candidate too, and note in the log what differs."""
         use = self._environment.uses.get(call.pin.name)
         entry: dict[str, Any] = {
+            "lock": self._environment.project.name,
             "endpoint": call.pin.name,
             "version": call.pin.version,
             "what": self._name,

@@ -44,10 +44,11 @@ class CanaryReport:
 
     findings: list[dict[str, Any]] = field(default_factory=list)
     lines: list[CanaryLine] = field(default_factory=list)
-    candidates: dict[tuple[str, str], str] = field(default_factory=dict)
+    candidates: dict[tuple[str, str, str], str] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
     calls: int = 0
     has_compared: bool = False
+    has_several_locks: bool = False
 
     def count(self, severity: str) -> int:
         return sum(line.severity == severity for line in self.lines)
@@ -72,7 +73,8 @@ def gathered(records: Mapping[str, TestRecord]) -> CanaryReport:
     """Over all tests. A break in a column that no test reads is lowered one step, and says so."""
     report = CanaryReport()
     read = _columns_read(records)
-    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    merged: dict[tuple[str, str, str], dict[str, Any]] = {}
+    report.has_several_locks = len({entry["lock"] for test in records.values() for entry in test.canary}) > 1
     calling = [test for test in records.values() if any(not call.is_stubbed for call in test.calls)]
     report.has_compared = bool(calling) and all(test.is_canary_off for test in calling)
     for nodeid, test in records.items():
@@ -82,7 +84,9 @@ def gathered(records: Mapping[str, TestRecord]) -> CanaryReport:
             _note(report, entry)
             _merge(merged, entry, nodeid, read)
     report.findings = [finding for _, finding in sorted(merged.items(), key=lambda pair: _order(pair[1]))]
-    report.lines = sorted((*report.lines, *map(_line, report.findings)), key=lambda line: _RANK[line.severity])
+    report.lines = sorted(
+        (*report.lines, *(_line(report, finding) for finding in report.findings)), key=lambda line: _RANK[line.severity]
+    )
     return report
 
 
@@ -107,10 +111,10 @@ def _shown(report: CanaryReport) -> Iterator[tuple[str, str | None]]:
 
 
 def _note(report: CanaryReport, entry: Mapping[str, Any]) -> None:
-    key = (entry["endpoint"], entry["candidate"])
+    key = (entry["lock"], entry["endpoint"], entry["candidate"])
     known = report.candidates.get(key)
     report.candidates[key] = entry["state"] if known in (None, "same") else known
-    label = f"{entry['endpoint']}@{entry['version']} → {entry['candidate']}"
+    label = _label(report, entry, entry["version"])
     if entry["state"] == "pending" or (entry["why"] and entry["state"] in ("moved", "same")):
         report.pending[label] = entry["why"]
     problem = {"unknown": "could not be compared", "refused": "refuses this suite's call"}.get(entry["state"])
@@ -133,20 +137,21 @@ def _add_line(report: CanaryReport, entry: Mapping[str, Any], message: str) -> N
 
 
 def _merge(
-    merged: dict[tuple[str, str], dict[str, Any]],
+    merged: dict[tuple[str, str, str], dict[str, Any]],
     entry: Mapping[str, Any],
     nodeid: str,
-    read: Mapping[str, set[str] | None],
+    read: Mapping[tuple[str, str], set[str] | None],
 ) -> None:
     for finding in entry["findings"]:
-        key = (entry["candidate"], finding["fingerprint"])
+        key = (entry["lock"], entry["candidate"], finding["fingerprint"])
         known = merged.get(key)
         if known is None:
-            columns = read.get(f"{entry['endpoint']}@{entry['version']}")
+            columns = read.get((entry["lock"], f"{entry['endpoint']}@{entry['version']}"))
             weighed = dict(finding) if entry["reads"] == "position" else _weighed(finding, columns)
             weighed.pop("column")
             known = merged[key] = {
                 **weighed,
+                "lock": entry["lock"],
                 "candidate": entry["candidate"],
                 "pinned": entry["version"],
                 "callers": [],
@@ -166,18 +171,24 @@ def _weighed(finding: Mapping[str, Any], read: set[str] | None) -> dict[str, Any
     return {**finding, "severity": _LOWER[finding["severity"]], "message": message}
 
 
-def _columns_read(records: Mapping[str, TestRecord]) -> dict[str, set[str] | None]:
-    """By version, over the whole suite."""
-    columns: dict[str, set[str] | None] = {}
+def _columns_read(records: Mapping[str, TestRecord]) -> dict[tuple[str, str], set[str] | None]:
+    """By lock and version, over the whole suite."""
+    columns: dict[tuple[str, str], set[str] | None] = {}
     for call in (call for test in records.values() for call in test.calls):
-        known = columns.setdefault(call.label, set())
-        columns[call.label] = None if call.is_whole or known is None else known | call.read
+        key = (call.lock, call.label)
+        known = columns.setdefault(key, set())
+        columns[key] = None if call.is_whole or known is None else known | call.read
     return columns
 
 
-def _line(finding: Mapping[str, Any]) -> CanaryLine:
+def _label(report: CanaryReport, entry: Mapping[str, Any], pinned: int) -> str:
+    lock = f"{entry['lock']}: " if report.has_several_locks else ""
+    return f"{lock}{entry['endpoint']}@{pinned} → {entry['candidate']}"
+
+
+def _line(report: CanaryReport, finding: Mapping[str, Any]) -> CanaryLine:
     tests: Iterable[str] = finding["callers"]
-    moved = f"{finding['endpoint']}@{finding['pinned']} → {finding['candidate']}"
+    moved = _label(report, finding, finding["pinned"])
     return CanaryLine(
         severity=finding["severity"],
         code=finding["code"],
@@ -189,7 +200,14 @@ def _line(finding: Mapping[str, Any]) -> CanaryLine:
 
 
 def _order(finding: Mapping[str, Any]) -> tuple[Any, ...]:
-    return _RANK[finding["severity"]], finding["endpoint"], finding["candidate"], finding["code"], finding["locus"]
+    return (
+        _RANK[finding["severity"]],
+        finding["lock"],
+        finding["endpoint"],
+        finding["candidate"],
+        finding["code"],
+        finding["locus"],
+    )
 
 
 def _counted(count: int, what: str) -> str:

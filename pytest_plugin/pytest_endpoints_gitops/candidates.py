@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote
 
 from endpoints_gitops.api import errors as api
 from endpoints_gitops.api.answers import RunAnswer
@@ -161,7 +162,8 @@ class ServedCandidates:
                 raise CallRefused(endpoint, error.message, ("received", error.request), command=command) from None
 
         self._environment.connection  # noqa: B018 - a missing key is reported first
-        return self._run_folder.once(f"{_FOLDER}/{self._environment.name}/{pin.name}/{name}.json", requested)
+        owner = f"{quote(self._environment.project.name, safe='')}/{self._environment.name}"
+        return self._run_folder.once(f"{_FOLDER}/{owner}/{pin.name}/{name}.json", requested)
 
 
 def _dumped[**P](request: Callable[P, Endpoint], *arguments: P.args, **named: P.kwargs) -> bytes:

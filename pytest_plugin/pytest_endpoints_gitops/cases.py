@@ -130,7 +130,7 @@ def case_of(caller: TestCaller, key: CaseKey) -> EndpointCase:
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """A case for each example of each pin; of those that the closest marker names, where it names any."""
-    environment = suite_of(metafunc.config).app(DEFAULT).environment
+    environment = suite_of(metafunc.config).app_of(metafunc.definition, DEFAULT).environment
     names = next((marker.args for marker in metafunc.definition.iter_markers("endpoints") if marker.args), ())
     try:
         pins = [environment.pin(name) for name in dict.fromkeys(names)] or list(environment.pins.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.errors import EndpointsError
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Cleanup:
-    """What happened to the recordings. Where a run cannot judge them, `unused` and `orphaned` are empty, and `partial`
-    says why.
+    """What happened to the recordings of a lock. Where a run cannot judge them, `unused` and `orphaned` are empty, and
+    `partial` says why.
     """
 
+    lock: str = ""
     replaced: list[str] = field(default_factory=list)
     kept_old: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
@@ -30,14 +32,16 @@ class Cleanup:
     error: str | None = None
 
 
-def finish(suite: Suite) -> Cleanup:
+def finish(suite: Suite, lock: str) -> Cleanup:
     """Replace and judge recordings. Nothing is written for a test that failed, nothing deleted by a partial run."""
-    cleanup = Cleanup(partial=suite.completeness.why_partial() or suite.completeness.unsure or _asks_for_none(suite))
-    if not suite.settings.lock.value:
+    completeness = suite.completeness
+    partial = completeness.why_partial() or _is_above(suite, lock) or completeness.unsure or _asks_for_none(suite)
+    cleanup = Cleanup(lock=lock, partial=partial)
+    if not lock:
         return cleanup
-    folder = suite.recordings_folder
-    recordings = Recordings(folder)
     try:
+        folder = suite.recordings_folder(lock)
+        recordings = Recordings(folder)
         _replace(suite, recordings, cleanup)
         if folder.is_dir() and cleanup.partial is None:
             _judge(suite, recordings, cleanup)
@@ -47,6 +51,14 @@ def finish(suite: Suite) -> Cleanup:
     except (EndpointsError, OSError) as error:
         cleanup.error = str(error)
     return cleanup
+
+
+def _is_above(suite: Suite, lock: str) -> str | None:
+    """Why no run of this rootdir can judge a lock above it."""
+    root = suite.config.rootpath.resolve()
+    if Path(suite.path_of(lock)).parent.resolve().is_relative_to(root):
+        return None
+    return "the lock is above the rootdir, and other suites may use its recordings"
 
 
 def _asks_for_none(suite: Suite) -> str | None:
@@ -62,7 +74,7 @@ def _replace(suite: Suite, recordings: Recordings, cleanup: Cleanup) -> None:
     passed: set[str] = set()
     for record in suite.records.values():
         for call in record.calls:
-            if call.kept is not None and call.file is not None:
+            if call.lock == cleanup.lock and call.kept is not None and call.file is not None:
                 waiting.setdefault(call.file, call.kept)
                 outcomes = {"passed": passed, "failed": failed, "error": failed}
                 outcomes.get(record.outcome, set()).add(call.file)
@@ -76,13 +88,14 @@ def _replace(suite: Suite, recordings: Recordings, cleanup: Cleanup) -> None:
 
 
 def _judge(suite: Suite, recordings: Recordings, cleanup: Cleanup) -> None:
-    calls = [call for record in suite.records.values() for call in record.calls]
+    calls = [call for record in suite.records.values() for call in record.calls if call.lock == cleanup.lock]
     asked = {call.file for call in calls if call.file is not None}
     ran = {call.environment for call in calls}
-    pins = suite.project.lock.pins
-    has_several = has_several_environments(suite.project.lock)
+    locked = suite.project(cleanup.lock).lock
+    has_several = has_several_environments(locked)
     pinned = {
-        f"{recordings_subfolder(pin.environment) if has_several else ''}{pin.name}/v{pin.version}": pin for pin in pins
+        f"{recordings_subfolder(pin.environment) if has_several else ''}{pin.name}/v{pin.version}": pin
+        for pin in locked.pins
     }
     for file in recordings.files():
         pin = pinned.get(file.rpartition("/")[0])

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from pytest_endpoints_gitops.names import REPORTED
 
 _NARROWING_OPTIONS: Final = (
     ("keyword", "-k"),
@@ -35,7 +37,8 @@ class Completeness:
     """Whether everything ran: only then can a run tell that a recording is not needed.
 
     A run is full when that is proven: every test that was collected is in `expected`, each of those is in `finished`,
-    and `reasons` is empty. `unsure` is why a full run still cannot judge recordings.
+    and `reasons` is empty. `locks` are those of the collected tests. `unsure` is why a full run still cannot judge
+    recordings.
     """
 
     def __init__(self) -> None:
@@ -43,6 +46,7 @@ class Completeness:
         self.called: set[str] = set()
         self.finished: set[str] = set()
         self.reasons: dict[str, None] = {}
+        self.locks: set[str] = set()
         self.unsure: str | None = None
 
     def partial_because(self, reason: str) -> None:
@@ -59,7 +63,7 @@ class Completeness:
 
     def for_controller(self) -> dict[str, list[str]]:
         """What a worker collected, as plain values."""
-        return {"expected": sorted(self.expected), "reasons": list(self.reasons)}
+        return {"expected": sorted(self.expected), "reasons": list(self.reasons), "locks": sorted(self.locks)}
 
     def take_worker(self, plain: dict[str, list[str]] | None) -> None:
         """Take what a worker reports at its end; a worker that reports nothing proves nothing."""
@@ -67,15 +71,26 @@ class Completeness:
             self.partial_because("a worker did not report what it collected")
             return
         self.expected.update(plain["expected"])
+        self.locks.update(plain["locks"])
         for reason in plain["reasons"]:
             self.partial_because(reason)
 
 
 class CollectionHooks:
-    """The hooks of collection that run outermost: they see what every other plugin leaves."""
+    """The hooks of collection that run outermost: they see what every other plugin leaves. `lock_of` gives the lock of
+    the tests in a file, and `on_log` is called with each report that has a call log.
+    """
 
-    def __init__(self, config: pytest.Config, completeness: Completeness) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        completeness: Completeness,
+        lock_of: Callable[[Path], str],
+        on_log: Callable[[pytest.TestReport], None],
+    ) -> None:
         self._completeness = completeness
+        self._lock_of = lock_of
+        self._on_log = on_log
         self._root = config.rootpath
         self._items: list[pytest.Item] = []
         self._inner = InnerCollectionHooks()
@@ -131,7 +146,17 @@ class CollectionHooks:
         if dropped:
             self._completeness.partial_because(f"{dropped} of {len(self._items)} collected tests were dropped")
         self._completeness.expected.update(kept)
+        self._completeness.locks.update(self._lock_of(item.path) for item in session.items)
         self._items.clear()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note which tests ran: in the process where all reports arrive, that is all of them."""
+        if REPORTED in report.__dict__:
+            self._on_log(report)
+        if report.when == "teardown":
+            self._completeness.finished.add(report.nodeid)
+        elif report.when == "call" or report.skipped:
+            self._completeness.called.add(report.nodeid)
 
 
 class InnerCollectionHooks:
@@ -151,7 +176,7 @@ class InnerCollectionHooks:
         return report
 
 
-def note_partial(completeness: Completeness, config: pytest.Config, exit_status: int, lock: Path | None) -> None:
+def note_partial(completeness: Completeness, config: pytest.Config, exit_status: int) -> None:
     """Note why the command line and the end of the run make it a partial one."""
     if exit_status == pytest.ExitCode.INTERRUPTED:
         completeness.partial_because("the run was interrupted")
@@ -159,8 +184,6 @@ def note_partial(completeness: Completeness, config: pytest.Config, exit_status:
         completeness.partial_because("not everything passed")
     if _names_paths(config):
         completeness.partial_because("paths were named")
-    if lock is not None and not lock.parent.resolve().is_relative_to(config.rootpath.resolve()):
-        completeness.partial_because("the lock is above the rootdir, and other suites may use its recordings")
     for option, flag in _NARROWING_OPTIONS:
         if config.getoption(option, None):
             completeness.partial_because(f"{flag} was given")

@@ -72,6 +72,15 @@ class Failure(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # a n
         self.is_expected = False
         super().__init__("\n".join(self._lines()), pytrace=False)
 
+    def run_in(self, folder: str) -> None:
+        """Let the command run in the folder of the lock, where it is one that looks for the configuration from its
+        working directory upward. No folder: the one where pytest was started.
+        """
+        if folder and self.command[0] == "endpoints-gitops":
+            self.command = ("cd", folder, THEN, *self.command)
+            self.msg = "\n".join(self._lines())
+            self.args = (self.msg,)
+
     @property
     def kind(self) -> str:
         """The name of the class."""

@@ -54,22 +54,25 @@ _FOR_DEFINITIONS: Final = ("endpoints_gitops.codecs.definition",)
 _SERVERS: Final = frozenset({"endpoints_server", "endpoints_env", "endpoints_client", "async_endpoints_client"})
 
 
-def prepare(settings: PluginSettings, read_project: Callable[[], None], items: Iterable[pytest.Item]) -> None:
+def prepare(
+    settings: PluginSettings, read_project: Callable[[pytest.Item], None], items: Iterable[pytest.Item]
+) -> None:
     """Import and read what the tests of this run need, before the first of them starts. Packages of an extra that are
     not installed are named by the test that needs them.
     """
-    from endpoints_gitops.extras import missing_packages
     from pytest_endpoints_gitops.failures import Failure
     from pytest_endpoints_gitops.marks import mark_of
 
-    fixtures = [({*getattr(item, "fixturenames", ())} & FIXTURES, mark_of(item)) for item in items]
-    used = [(names, mark) for names, mark in fixtures if names]
+    fixtures = [({*getattr(item, "fixturenames", ())} & FIXTURES, mark_of(item), item) for item in items]
+    used = [(names, mark, item) for names, mark, item in fixtures if names]
     if not used:
         return
-    modes = {mark.mode or settings.mode.value for _, mark in used}
-    canaries = {mark.canary or settings.canary.value for _, mark in used}
+    from endpoints_gitops.extras import missing_packages
+
+    modes = {mark.mode or settings.mode.value for _, mark, _ in used}
+    canaries = {mark.canary or settings.canary.value for _, mark, _ in used}
     needs_calls = modes != {"replay"} or canaries != {"off"}
-    needs_client = needs_calls or any(names & _SERVERS for names, _ in used)
+    needs_client = needs_calls or any(names & _SERVERS for names, _, _ in used)
     reads_definitions = ("local" in modes or "worktree" in canaries) and not missing_packages("cli")
     needed = (
         (_ALWAYS, True),
@@ -79,8 +82,9 @@ def prepare(settings: PluginSettings, read_project: Callable[[], None], items: I
     )
     for name in (name for names, is_needed in needed if is_needed for name in names):
         import_module(name)
-    with suppress(Failure):  # raised by the test that asks
-        read_project()
+    for item in {item.path.parent: item for _, _, item in used}.values():
+        with suppress(Failure):  # raised by the test that asks
+            read_project(item)
 
 
 def now() -> datetime:

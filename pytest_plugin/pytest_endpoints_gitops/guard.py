@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from pytest_endpoints_gitops import sockets
@@ -63,18 +63,21 @@ class NetworkGuard:
         self._is_replaying = is_replaying
         self._running = running
         self._note = note
+        self._addresses: tuple[frozenset[str], frozenset[str]] | None = None
 
-    @cached_property
+    @property
     def hosts(self) -> frozenset[str]:
         """Read at the first look-up: most runs never make one, and reading the configuration takes its time."""
         with let_through():  # reading them may look up names itself
-            names = {comparable(host) for host in self._hosts_of_run()}
-        return frozenset(name for name in names if not sockets.is_loopback(name))
+            return _names_of(frozenset(self._hosts_of_run()))
 
-    @cached_property
+    @property
     def addresses(self) -> frozenset[str]:
         """Of the names among the hosts, looked up at the first connection to a bare IP address."""
-        return _addresses_of(host for host in self.hosts if sockets.as_address(host) is None)
+        hosts = self.hosts
+        if self._addresses is None or self._addresses[0] != hosts:
+            self._addresses = (hosts, _addresses_of(host for host in hosts if sockets.as_address(host) is None))
+        return self._addresses[1]
 
     def install(self) -> None:
         _install_hook()
@@ -167,6 +170,12 @@ def comparable(host: object) -> str:
         return text if text.isascii() else text.encode("idna").decode("ascii")
     except UnicodeError:
         return text
+
+
+@lru_cache(maxsize=16)
+def _names_of(hosts: frozenset[str]) -> frozenset[str]:
+    """Hosts as they are compared, without loopback."""
+    return frozenset(name for name in map(comparable, hosts) if not sockets.is_loopback(name))
 
 
 def _addresses_of(hosts: Iterable[str]) -> frozenset[str]:

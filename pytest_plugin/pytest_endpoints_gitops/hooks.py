@@ -9,18 +9,17 @@ import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
 from pytest_endpoints_gitops.background import BACKGROUND, owned_by, set_owner
-from pytest_endpoints_gitops.call_log import LOG, REPORTED, TestLog, TestRecord, begin_attempt, log_of
+from pytest_endpoints_gitops.call_log import LOG, TestLog, TestRecord, begin_attempt, log_of
 from pytest_endpoints_gitops.collection import note_partial
 from pytest_endpoints_gitops.failures import EndpointRef, Failure, RehearsalUnmet, from_plain, only_failure
 from pytest_endpoints_gitops.guard import GUARDED_MODES, NetworkGuard
 from pytest_endpoints_gitops.marks import mark_of
-from pytest_endpoints_gitops.names import MARKER
+from pytest_endpoints_gitops.names import MARKER, REPORTED
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.canary_report import CanaryReport
@@ -38,9 +37,9 @@ def watch(suite: Suite) -> None:
     manager.register(TestHooks(suite), "endpoints_test_hooks")
     BACKGROUND.watch()
     suite.closing.callback(BACKGROUND.unwatch)
-    if suite.settings.lock.value:
+    if suite.known_locks:
         guard = NetworkGuard(
-            lambda: suite.project.hosts(),
+            suite.hosts,
             is_replaying=lambda: _is_replaying(suite),
             running=suite.running_log,
             note=suite.note,
@@ -54,7 +53,7 @@ class SessionHooks:
 
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
-        self.cleanup: Cleanup | None = None
+        self.cleanups: list[Cleanup] = []
         self.canary: CanaryReport | None = None
         self.head: Head | None = None
         self.changed: frozenset[str] = frozenset()
@@ -71,18 +70,21 @@ class SessionHooks:
         if self.suite.settings.evidence.value and not self.suite.is_worker:
             from pytest_endpoints_gitops.evidence import head, outputs
 
-            self.head = head(self.suite.config.rootpath, self.suite.settings.lock.value, besides=outputs(self.suite))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's
-        """xdist starts a worker."""
-        node.workerinput["endpoints"] = self.suite.for_worker()
+            self.head = head(self.suite.config.rootpath, besides=outputs(self.suite))
+            self.suite.note_contents(self.suite.known_locks)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         from pytest_endpoints_gitops.fakes import prepare
 
-        prepare(self.suite.settings, lambda: self.suite.project.read(), session.items)
+        prepare(self.suite.settings, lambda item: self.suite.project_of(item).read(), session.items)
+        if self.head is not None:
+            self.suite.note_contents(self.suite.known_locks)
+
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> list[str]:
+        from pytest_endpoints_gitops.summary import collected
+
+        return collected(self.suite, items)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -112,19 +114,10 @@ class SessionHooks:
             output = {"run": suite.completeness.for_controller(), "outside": outside}
             suite.config.workeroutput["endpoints"] = output  # type: ignore[attr-defined]  # xdist's
             return
-        lock = suite.settings.lock.value
-        note_partial(suite.completeness, suite.config, exitstatus, Path(lock) if lock else None)
-        if suite.records or suite.recordings_folder.is_dir():
-            from pytest_endpoints_gitops.cleanup import finish
-
-            self.cleanup = finish(suite)
-            suite.remember_readers()
+        note_partial(suite.completeness, suite.config, exitstatus)
+        self._judge_recordings()
         self._judge_canary(session)
-        if suite.records and lock:
-            from pytest_endpoints_gitops.generated import stale_clients
-
-            for failure in stale_clients(suite.project):
-                suite.note(failure, None)
+        self._compare_generated_clients()
         if suite.outside:
             _fail(session)
         self._write_files(session)
@@ -135,7 +128,7 @@ class SessionHooks:
             return
         from pytest_endpoints_gitops.summary import summarize
 
-        summarize(suite, self.cleanup, terminalreporter)
+        summarize(suite, self.cleanups, terminalreporter)
         for failure in suite.outside:
             terminalreporter.write_line(str(failure), red=True)
         if self.canary is not None:
@@ -146,6 +139,28 @@ class SessionHooks:
             from pytest_endpoints_gitops.summary import show_files
 
             show_files(terminalreporter, self.changed, self.errors)
+
+    def _compare_generated_clients(self) -> None:
+        """Those of each lock whose pins were called."""
+        suite = self.suite
+        for lock in filter(None, suite.used_locks):
+            from pytest_endpoints_gitops.generated import stale_clients
+
+            project = suite.project(lock)
+            for failure in stale_clients(project):
+                failure.run_in(project.command_folder(suite.config.invocation_params.dir))
+                suite.note(failure, None)
+
+    def _judge_recordings(self) -> None:
+        """Those of each lock, also of one that no test used."""
+        suite = self.suite
+        locks = sorted({*suite.known_locks, *suite.used_locks}) or [suite.run_lock]
+        concerned = [lock for lock in locks if suite.records or suite.recordings_path(lock).is_dir()]
+        if concerned:
+            from pytest_endpoints_gitops.cleanup import finish
+
+            self.cleanups = [finish(suite, lock) for lock in concerned]
+            suite.remember_readers()
 
     def _judge_canary(self, session: pytest.Session) -> None:
         """Errors of the canary fail a run whose tests passed."""
@@ -268,7 +283,7 @@ class TestHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if LOG in item.stash:
-            self.suite.shared_calls.share(item, item.stash[LOG])
+            self.suite.shared_calls.share(item, item.stash[LOG], self.suite.lock_of(item.path))
         if report.failed and LOG in item.stash:
             item.stash[LOG].has_failed = True
         if call.excinfo is not None and isinstance(call.excinfo.value, Failure):
@@ -287,10 +302,6 @@ class TestHooks:
             self._gather(report, plain)
         elif report.failed and report.nodeid in self.suite.records:  # by xdist, of a worker that crashed
             self.suite.records[report.nodeid].outcome = "failed"
-        if report.when == "teardown":
-            completeness.finished.add(report.nodeid)
-        elif report.when == "call" or report.skipped:
-            completeness.called.add(report.nodeid)
         if report.skipped and MARKER in report.keywords:
             if hasattr(report, "wasxfail"):
                 reason = f"{report.nodeid} failed as expected, and may have asked for more"
@@ -301,6 +312,8 @@ class TestHooks:
     def _gather(self, report: pytest.TestReport, plain: dict[str, Any]) -> None:
         record = self.suite.records.setdefault(report.nodeid, TestRecord())
         record.take(plain)
+        if self.suite.contents:
+            self.suite.note_contents(call.lock for call in record.calls)
         if report.when != "call" and report.passed:
             return  # only the test's own phase, and what goes wrong around it, decides the outcome
         config = self.suite.config

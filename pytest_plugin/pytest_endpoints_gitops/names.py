@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 MARKER: Final = "endpoints"
+LOCK: Final = "endpoints.lock"
 KEY: Final = "phx_made_up_for_tests"
 """The key of `endpoints_server`. It has the shape of a real one because apps may check that, and is never sent."""
+
+REPORTED: Final = "_endpoints"
+"""The attribute of a report that holds the log of its test, as plain values that pass between processes."""
 
 FIXTURES: Final = frozenset(
     {

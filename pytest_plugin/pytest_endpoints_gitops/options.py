@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 
+from pytest_endpoints_gitops.names import LOCK
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -25,7 +27,7 @@ WITHOUT_RECORDINGS: Final = ("live", "local")
 """The modes that neither read recordings nor write them."""
 
 _WRITING: Final = ("record", "refresh")
-_LOCK: Final = "endpoints.lock"
+FOUND: Final = "found"
 _DEFAULT_SOURCE: Final = "default"
 
 
@@ -63,7 +65,7 @@ OPTIONS: Final = (
     Option("contract", "HOW", "strict", f"hold answers against the lock: {', '.join(CONTRACTS)}", choices=CONTRACTS),
     Option("evidence", "FILE", "", "write what the tests exercised, for the release gate", is_output=True),
     Option("report", "FILE", "", "write calls, findings and counts as JSON", is_output=True),
-    Option("lock", "FILE", "", f"the lock (default: the nearest {_LOCK} from pytest's rootdir upward)"),
+    Option("lock", "FILE", "", f"the lock (default: for each test the nearest {LOCK} above it)"),
     Option("recordings", "FOLDER", "recordings", "the folder of recordings, beside the lock"),
     Option("environment", "NAME", "", "whose pins are called (default: the configuration's default environment)"),
     Option("data", "FOLDER", "", "for mode local: a folder with a file for each table (default: the sample product)"),
@@ -89,7 +91,9 @@ class Setting(NamedTuple):
 
 
 class PluginSettings(NamedTuple):
-    """Every setting of a run. `lock` is the path of the lock, empty where there is none."""
+    """Every setting of a run. `lock` is the path of the lock that was given, else of the one for tests that have none
+    nearer; empty where there is none.
+    """
 
     mode: Setting
     canary: Setting
@@ -105,6 +109,11 @@ class PluginSettings(NamedTuple):
     max_age: Setting
     max_calls: Setting
     prune: bool = False
+
+    @property
+    def has_one_lock(self) -> bool:
+        """Whether a lock is given, so that all tests use it."""
+        return self.lock.source not in (FOUND, _DEFAULT_SOURCE)
 
     @property
     def concerns_this_run(self) -> bool:
@@ -153,7 +162,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
 def only_lock(path: str, environment: str = "") -> PluginSettings:
     """The default settings with this lock, for what runs outside of a test."""
     settings = {option.name: Setting(option.default, _DEFAULT_SOURCE) for option in OPTIONS}
-    settings |= {"lock": Setting(path, "found"), "environment": Setting(environment, _DEFAULT_SOURCE)}
+    settings |= {"lock": Setting(path, FOUND), "environment": Setting(environment, _DEFAULT_SOURCE)}
     return PluginSettings(**settings, prune=False)
 
 
@@ -214,7 +223,7 @@ def _lock(config: pytest.Config, setting: Setting) -> Setting:
     if setting.value:
         return setting
     path = nearest_lock(config.rootpath)
-    return setting if path is None else Setting(str(path), "found")
+    return setting if path is None else Setting(str(path), FOUND)
 
 
 def nearest_lock(start: Path) -> Path | None:
@@ -224,4 +233,4 @@ def nearest_lock(start: Path) -> Path | None:
     """
     folders = (start, *start.parents)
     top = next((index for index, folder in enumerate(folders) if (folder / ".git").exists()), 0)
-    return next((folder / _LOCK for folder in folders[: top + 1] if (folder / _LOCK).exists()), None)
+    return next((folder / LOCK for folder in folders[: top + 1] if (folder / LOCK).exists()), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,23 +26,31 @@ from endpoints_gitops.workspace.manifest import read_lock_file
 from pytest_endpoints_gitops.config import EndpointsConfig
 from pytest_endpoints_gitops.errors import set_up
 from pytest_endpoints_gitops.failures import EndpointRef, NotPinned, NotSetUp
-from pytest_endpoints_gitops.names import KEY
+from pytest_endpoints_gitops.names import KEY, LOCK
 from pytest_endpoints_gitops.options import PluginSettings
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.connection import Connection
 
 
+type ReplacedVariables = tuple[dict[str, str | None], dict[str, str]]
+"""Environment variables: their values before, and those that replace them."""
+
+
 class AppProject:
     """The lock and the configuration of a checkout, each read once, when it is needed.
 
-    `replaced` are the environment variables that `endpoints_env` sets at the moment: their values before, and its own.
+    `name` is the path of the lock from the rootdir; empty where there is none. `replaced` are the environment variables
+    that `endpoints_env` sets at the moment: their values before, and its own.
     """
 
-    def __init__(self, root: Path, settings: PluginSettings) -> None:
+    def __init__(
+        self, root: Path, settings: PluginSettings, name: str = "", replaced: Sequence[ReplacedVariables] = ()
+    ) -> None:
         self._root = root
         self.settings = settings
-        self.replaced: list[tuple[dict[str, str | None], dict[str, str]]] = []
+        self.name = name
+        self._replaced = replaced
 
     @cached_property
     def lock_path(self) -> Path:
@@ -51,6 +59,14 @@ class AppProject:
             received = ("received", f"no endpoints.lock in {self._root} or above")
             raise NotSetUp("endpoints.lock", "not found", received, command=("endpoints-gitops", "lock"))
         return Path(self.settings.lock.value)
+
+    def command_folder(self, start: Path) -> str:
+        """The folder where commands of endpoints-gitops find this lock; empty for `start`, where pytest was started."""
+        if not self.settings.lock.value:
+            return ""
+        folder = Path(self.settings.lock.value).parent
+        nearest = next((above for above in (start, *start.parents) if (above / LOCK).exists()), None)
+        return "" if nearest == folder else Path(os.path.relpath(folder, start)).as_posix()
 
     @cached_property
     def lock(self) -> Lock:
@@ -76,7 +92,7 @@ class AppProject:
     def environ(self) -> dict[str, str]:
         """The environment variables without those of `endpoints_env`: they are for the app, and lead to our server."""
         variables = dict(os.environ)
-        for before, ours in reversed(self.replaced):
+        for before, ours in reversed(self._replaced):
             for name, value in ours.items():
                 if variables.get(name) != value:
                     continue  # the test set it to something else
@@ -87,6 +103,7 @@ class AppProject:
                     variables[name] = original
         return variables
 
+    @cached_property
     def hosts(self) -> set[str]:
         """The hosts of all environments; none where the configuration cannot be read, which the fixtures report."""
         from endpoints_gitops.workspace.credentials import DEFAULT_HOST

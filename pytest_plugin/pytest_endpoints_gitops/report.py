@@ -42,7 +42,7 @@ def _summary(suite: Suite, canary: CanaryReport | None) -> dict[str, Any]:
         "tests": counts(suite),
         "calls": len(calls),
         "stubbed_calls": sum(call.is_stubbed for call in calls),
-        "pins_called": len({(call.environment, call.label) for call in calls if not call.is_stubbed}),
+        "pins_called": len({(call.lock, call.environment, call.label) for call in calls if not call.is_stubbed}),
         "partial": suite.completeness.why_partial(),
     }
     if canary is not None:

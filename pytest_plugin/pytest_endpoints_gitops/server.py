@@ -84,8 +84,8 @@ class EndpointsServer:
 
     key: str = KEY
 
-    def __init__(self, project_id: int, answering: Callable[[int], AnsweringTest | None]) -> None:
-        self.project_id = project_id
+    def __init__(self, project_id: Callable[[], int], answering: Callable[[int], AnsweringTest | None]) -> None:
+        self._project_id = project_id
         self._answering = answering
         self._lock = threading.Lock()
         self._requests: list[ServedRequest] = []
@@ -97,6 +97,11 @@ class EndpointsServer:
 
     def __repr__(self) -> str:
         return f"<endpoints_server at {self.url}>"
+
+    @property
+    def project_id(self) -> int:
+        """That of the configuration that the running test calls with."""
+        return self._project_id()
 
     @property
     def requests(self) -> tuple[ServedRequest, ...]:

@@ -38,12 +38,17 @@ _OWN_SETTINGS: Final = frozenset({"path", "environment", "host", "project_id", "
 
 @contextmanager
 def started(suite: Suite, config: EndpointsConfig) -> Iterator[EndpointsServer]:
-    """A server for the tests of this process."""
-    app = suite.app(config)
+    """A server for the tests of this process. Each is answered by the app of its own lock, and of its own configuration
+    where a folder has one.
+    """
     _open_tables(suite, config)
-    with real_files():
-        project_id = app.environment.settings.project_id or 1
-    server = EndpointsServer(project_id, lambda port: _answering_test(suite, app, senders.get(port)))
+
+    def project_id() -> int:
+        app = _app_of_running_test(suite, config)
+        with real_files():
+            return app.environment.settings.project_id or 1
+
+    server = EndpointsServer(project_id, lambda port: _answering_test(suite, config, senders.get(port)))
     senders = Senders(server)
     suite.server = server
     server.begin_test("" if suite.current is None else suite.current.nodeid)
@@ -59,18 +64,18 @@ def started(suite: Suite, config: EndpointsConfig) -> Iterator[EndpointsServer]:
 @contextmanager
 def pointed_at(server: EndpointsServer, suite: Suite, config: EndpointsConfig) -> Iterator[dict[str, str]]:
     """Point the app at the server: by its environment variables, which this gives, and in clients made at import."""
-    app = suite.app(config)
+    app = _app_of_running_test(suite, config)
     _open_tables(suite, config)
     with real_files():
         variables = _variables(server, suite, app)
     before = {name: os.environ.get(name) for name in variables}
     with redirected(server.url, server.project_id, server.key):
         os.environ.update(variables)
-        suite.project.replaced.append((before, variables))
+        suite.replaced.append((before, variables))
         try:
             yield variables
         finally:
-            suite.project.replaced.pop()
+            suite.replaced.pop()
             for name, value in before.items():
                 if value is None:
                     os.environ.pop(name, None)
@@ -84,10 +89,10 @@ def client_of[Client: PinnedClient[Any]](
     """A client of the library for the test that runs, which calls the server. Raises NotSetUp, and UsageError for an
     argument in `EndpointsConfig.client` that the suite cannot set.
     """
-    app = suite.app(config)
+    app = _app_of_running_test(suite, config)
     _open_tables(suite, config)
     with real_files():
-        path, environment = suite.project.lock_path, app.environment.name
+        path, environment = app.project.lock_path, app.environment.name
         settings = {"contract": suite.settings.contract.value, **config.client}
         _check_client_settings(kind, config.client)
         to = Redirection(host=server.url, project_id=server.project_id, key=server.key)
@@ -203,13 +208,20 @@ def _finding(code: str, slug: str, severity: Severity, endpoint: EndpointRef, me
     return dict(finding.as_json())
 
 
-def _answering_test(suite: Suite, app: AppUnderTest, sender: TestLog | None) -> _ServedTest | None:
+def _app_of_running_test(suite: Suite, config: EndpointsConfig) -> AppUnderTest:
+    if suite.current is None:
+        return suite.app(config, suite.run_lock)
+    return suite.app_of(suite.current, config)
+
+
+def _answering_test(suite: Suite, config: EndpointsConfig, sender: TestLog | None) -> _ServedTest | None:
     """The test that sent the request; where that is not known, as for another process, the one that runs."""
     log = sender or (None if suite.current is None else log_of(suite.current))
     if log is None:
         return None
     log.is_used = True  # a test whose app alone calls asks for none of the fixtures that set this
-    return _ServedTest(TestCaller(app, log, mark_of(log.item)))
+    own = (getattr(log.item, "funcargs", None) or {}).get("endpoints_config", config)
+    return _ServedTest(TestCaller(suite.app_of(log.item, own), log, mark_of(log.item)))
 
 
 class Senders:

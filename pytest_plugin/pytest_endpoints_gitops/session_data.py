@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_endpoints_gitops.failures import NotSetUp
+
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.call_log import LoggedCall, TestLog
 
@@ -41,13 +43,31 @@ class SharedCalls:
         if self._calls:
             self._calls = [(owner, call) for owner, call in self._calls if owner is not fixture]
 
-    def share(self, item: pytest.Item, log: TestLog) -> None:
-        """Count the calls of the fixtures that a test uses for this test too."""
+    def share(self, item: pytest.Item, log: TestLog, lock: str) -> None:
+        """Count the calls of the fixtures that a test uses for this test too. A test of another lock fails: the data is
+        not that of its own pins.
+        """
         if self._calls:
             used = _fixtures_of(item)
             for fixture, call in self._calls:
                 if any(fixture is other for other in used):
-                    log.share(call)
+                    if call.lock == lock:
+                        log.share(call)
+                    elif all(known is not call for known in log.refused):
+                        log.refused.append(call)
+                        log.note(_of_another_lock(call, log, lock))
+
+
+def _of_another_lock(call: LoggedCall, log: TestLog, lock: str) -> NotSetUp:
+    return NotSetUp(
+        f"fixture {call.fixture}",
+        "its data is of another lock than the test's",
+        ("expected", lock or "no lock"),
+        ("received", f"{call.label} of {call.lock or 'no lock'}"),
+        ("by", log.nodeid),
+        advice="give the tests of each lock a fixture of their own",
+        command=log.test.command(),
+    )
 
 
 def _fixtures_of(item: pytest.Item) -> Collection[pytest.FixtureDef[Any]]:

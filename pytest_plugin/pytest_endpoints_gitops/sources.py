@@ -163,7 +163,9 @@ class LiveCalls:
     def kept(self, call: PinnedCall) -> str:
         """The path of the answer in the run's folder; two configurations that redact differently share none."""
         redaction = repr(sorted((name, getattr(put, "__qualname__", repr(put))) for name, put in self._redact.items()))
-        owner = hashlib.sha256(f"{self._environment.name}\n{redaction}".encode()).hexdigest()[:12]
+        owner = hashlib.sha256(
+            f"{self._environment.project.name}\n{self._environment.name}\n{redaction}".encode()
+        ).hexdigest()[:12]
         return f"{_ANSWERS}/{owner}/{call.file}"
 
     def _request(self, call: PinnedCall, test: RunningTest) -> bytes:

@@ -152,7 +152,7 @@ def _environment(lock: str | Path | None, environment: str | None) -> PinnedEnvi
     if owner is None:
         return _outside_of_tests(nearest_lock(Path.cwd()), environment)
     config = getattr(owner.item, "funcargs", {}).get("endpoints_config", DEFAULT)
-    tested = suite_of(owner.item.config).app(config).environment
+    tested = suite_of(owner.item.config).app_of(owner.item, config).environment
     is_same = environment is None or environment == tested.name
     return tested if is_same else _outside_of_tests(tested.project.lock_path, environment)
 

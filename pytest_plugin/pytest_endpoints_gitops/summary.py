@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pytest_endpoints_gitops.names import MARKER
 from pytest_endpoints_gitops.options import OPTIONS, Setting
 
 _TO_A_LINE: Final = 4
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.pin import Lock
-    from pytest_endpoints_gitops.call_log import LoggedCall
+    from pytest_endpoints_gitops.call_log import LoggedCall, TestRecord
     from pytest_endpoints_gitops.cleanup import Cleanup
     from pytest_endpoints_gitops.suite import Suite
 
@@ -30,18 +31,30 @@ def header(suite: Suite) -> list[str]:
     return [f"{'endpoints:' if number == 0 else '':<10} {line}" for number, line in enumerate(lines)]
 
 
-def summarize(suite: Suite, cleanup: Cleanup | None, reporter: pytest.TerminalReporter) -> None:
-    """Show the summary, if there is anything to show."""
-    lines = [] if cleanup is None else list(_lines(suite, cleanup))
+def summarize(suite: Suite, cleanups: Sequence[Cleanup], reporter: pytest.TerminalReporter) -> None:
+    """Show the summary, if there is anything to show: that of each lock, and one command for the run."""
+    names_locks = [cleanup.lock for cleanup in cleanups] != [suite.run_lock]
+    lines = [line for cleanup in cleanups for line in _lines(suite, cleanup, names_lock=names_locks)]
     if lines:
         from endpoints_gitops.model.printable import one_line
 
+        command = _command(suite, cleanups)
+        lines += [f"  next       {command}"] if command else []
         reporter.ensure_newline()
         reporter.section("endpoints", "-")
         for line in lines:
             reporter.write_line(one_line(line))
-        for line in _deprecated(suite):
-            reporter.write_line(one_line(line), yellow=True)
+        for cleanup in cleanups:
+            for line in _deprecated(suite, cleanup.lock):
+                reporter.write_line(one_line(line), yellow=True)
+
+
+def collected(suite: Suite, items: Iterable[pytest.Item]) -> list[str]:
+    """The locks of the tests that use a fixture, where the header does not name them all."""
+    locks = Counter(suite.lock_of(item.path) for item in items if item.get_closest_marker(MARKER) is not None)
+    if set(locks) <= {suite.run_lock}:
+        return []
+    return [f"endpoints: {lock or 'no lock'}, {_many(count, 'test')}" for lock, count in sorted(locks.items())]
 
 
 def deprecated_pins(lock: Lock, environments: Collection[str], today: date) -> Iterator[str]:
@@ -52,10 +65,14 @@ def deprecated_pins(lock: Lock, environments: Collection[str], today: date) -> I
             yield f"  deprecated {pin.label} ({pin.environment}): {pin.deprecation.when(today)}{replacement}"
 
 
-def _deprecated(suite: Suite) -> Iterator[str]:
-    environments = {call.environment for record in suite.records.values() for call in record.calls}
+def _deprecated(suite: Suite, lock: str) -> Iterator[str]:
+    environments = {call.environment for call in _calls_of(suite, lock)}
     if environments:
-        yield from deprecated_pins(suite.project.lock, environments, datetime.now(UTC).date())
+        yield from deprecated_pins(suite.project(lock).lock, environments, datetime.now(UTC).date())
+
+
+def _calls_of(suite: Suite, lock: str) -> list[LoggedCall]:
+    return [call for record in suite.records.values() for call in record.calls if call.lock == lock]
 
 
 def show_files(reporter: pytest.TerminalReporter, changed: Collection[str], errors: Iterable[str]) -> None:
@@ -73,6 +90,8 @@ def _value(suite: Suite, name: str) -> str:
     setting: Setting = getattr(suite.settings, name)
     if name in {"lock", "evidence", "report"} and setting.value:
         return str(Setting(_shown(Path(setting.value), suite.config.rootpath), setting.source))
+    if name == "lock" and not setting.value:
+        return "the nearest above each test (default)"
     if name == "environment" and not setting.value:
         return "of the configuration (default)"
     if name == "max_age" and setting.value == "0":
@@ -84,29 +103,37 @@ def _shown(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def _lines(suite: Suite, cleanup: Cleanup) -> Iterator[str]:
+def _lines(suite: Suite, cleanup: Cleanup, *, names_lock: bool) -> Iterator[str]:
     sentence = _counts(suite, cleanup)
+    lock = f"{cleanup.lock or 'no lock'}: " if names_lock else ""
     if sentence:
-        yield sentence
+        yield f"{lock}{sentence}"
     if cleanup.error:
-        yield f"recordings were not updated: {cleanup.error}"
-    yield from (f"  unused     {file}" for file in cleanup.unused)
-    yield from (f"  orphaned   {file}" for file in cleanup.orphaned)
-    command = _command(suite, cleanup)
-    if command:
-        yield f"  next       {command}"
+        yield f"{lock}recordings were not updated: {cleanup.error}"
+    folder = f"{_shown(suite.recordings_path(cleanup.lock), suite.config.rootpath)}/" if names_lock else ""
+    yield from (f"  unused     {folder}{file}" for file in cleanup.unused)
+    yield from (f"  orphaned   {folder}{file}" for file in cleanup.orphaned)
 
 
 def _counts(suite: Suite, cleanup: Cleanup) -> str:
-    """One sentence; empty where there is nothing to count."""
-    calls = [call for record in suite.records.values() for call in record.calls]
-    tests = sum(bool(record.calls or record.failures) for record in suite.records.values())
+    """One sentence; empty where there is nothing to count. Failures are those of tests that call with this lock, or
+    with none.
+    """
+    calls = _calls_of(suite, cleanup.lock)
+    records = [record for record in suite.records.values() if _is_about(suite, record, cleanup.lock)]
+    tests = sum(bool(record.calls or record.failures) for record in records)
     parts = [_calls(suite, calls, tests)] if calls else []
-    failed = Counter(failure.kind for record in suite.records.values() for failure in record.failures)
+    failed = Counter(failure.kind for record in records for failure in record.failures)
     if failed:
         parts.append(f"failed: {', '.join(f'{count} {_words(kind)}' for kind, count in sorted(failed.items()))}")
     parts += _recordings(suite, cleanup)
     return "; ".join(parts)
+
+
+def _is_about(suite: Suite, record: TestRecord, lock: str) -> bool:
+    """Whether a test calls with this lock. One that fails without a call is counted with the lock of the run."""
+    locks = {call.lock for call in record.calls}
+    return lock in locks or (not locks and lock == suite.run_lock)
 
 
 def _calls(suite: Suite, calls: list[LoggedCall], tests: int) -> str:
@@ -147,7 +174,7 @@ def _recordings(suite: Suite, cleanup: Cleanup) -> list[str]:
     return parts
 
 
-def _command(suite: Suite, cleanup: Cleanup) -> str | None:
+def _command(suite: Suite, cleanups: Iterable[Cleanup]) -> str | None:
     """The one that helps most of what failed, else the one that tidies up."""
     failures = [failure for record in suite.records.values() for failure in record.failures]
     kinds = {failure.kind for failure in failures}
@@ -157,7 +184,8 @@ def _command(suite: Suite, cleanup: Cleanup) -> str | None:
         return "pytest --endpoints=refresh"
     if failures:
         return failures[0].command_line
-    return "pytest --endpoints-prune" if cleanup.unused or cleanup.orphaned else None
+    has_unneeded = any(cleanup.unused or cleanup.orphaned for cleanup in cleanups)
+    return "pytest --endpoints-prune" if has_unneeded else None
 
 
 def _many(count: int, word: str) -> str:

@@ -174,7 +174,12 @@ def test_what_moves_during_the_run_makes_it_dirty(app_once, action, changed):
     assert f"evidence: the checkout is dirty, 1 changed: {changed}" in result.outlines
 
 
-OTHER = {"environment": ("prod", "orders", 1), "endpoint": ("test", "invoices", 1), "version": ("test", "orders", 2)}
+OTHER = {
+    "lock": ("other/endpoints.lock", "test", "orders", 1),
+    "environment": ("endpoints.lock", "prod", "orders", 1),
+    "endpoint": ("endpoints.lock", "test", "invoices", 1),
+    "version": ("endpoints.lock", "test", "orders", 2),
+}
 
 
 @pytest.mark.parametrize("called", OTHER.values(), ids=OTHER)
@@ -184,11 +189,13 @@ def test_a_call_of_another_pin_is_no_evidence(called):
         environment="test", name="orders", endpoint_id="a", version=1, version_id="b", created_at=None, query=query
     )
     calls = [
-        LoggedCall(environment=place, endpoint=name, version=number, variables={}, mode="live", is_answered=True)
-        for place, name, number in (("test", "orders", 1), called)
+        LoggedCall(
+            lock=lock, environment=place, endpoint=name, version=number, variables={}, mode="live", is_answered=True
+        )
+        for lock, place, name, number in (("endpoints.lock", "test", "orders", 1), called)
     ]
     records = {f"test_{index}": TestRecord(outcome="passed", calls=[call]) for index, call in enumerate(calls)}
-    assert [test.test for test in exercised(pin, records).tests] == ["test_0"]
+    assert [test.test for test in exercised("endpoints.lock", pin, records).tests] == ["test_0"]
 
 
 EXPECTED_FAILURES = """
