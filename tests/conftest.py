@@ -46,9 +46,9 @@ _SLOW: Final = frozenset(
     for folder, names in {
         "api": "answer_size faults paging",
         "cli": (
-            "breaking conformance consumers consumers_collect editing extension git_base hostile_repositories "
-            "hostile_text lock_without_parser no_history not_on_disk plan_exit pull pull_files push push_disturbed "
-            "resume slow_queries whose_change"
+            "breaking conformance consumers consumers_collect editing extension generators git_base "
+            "hostile_repositories hostile_text lock_without_parser no_history not_on_disk plan_exit pull pull_files "
+            "push push_disturbed resume slow_queries whose_change"
         ),
         "ci": "ci_command pre_commit workflows",
         "codecs": "rewriting_laws scaling",

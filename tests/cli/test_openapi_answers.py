@@ -8,6 +8,7 @@ import pytest
 from openapi_schema_validator import OAS30Validator, OAS31Validator
 
 from endpoints_gitops.codegen.openapi import OpenApiVersion, document_text, enrich
+from endpoints_gitops.local.faults import Effect, Fault
 
 EVENTS = [{"kind": "EventsNode", "event": event, "name": event} for event in ("$pageview", "signed up")]
 BROWSER = {"breakdownFilter": {"breakdown": "$browser", "breakdown_type": "event"}}
@@ -125,6 +126,8 @@ REFUSALS = {
     "a wrong key": ({"version": 1}, "401", "phx_wrong"),
     "a key without the scope": ({"version": 1}, "403", "without scope"),
     "no such version": ({"version": 9}, "404", None),
+    "too many requests": ({"version": 1}, "429", None),
+    "no capacity": ({"version": 1}, "503", None),
 }
 
 
@@ -133,10 +136,14 @@ def test_errors_fit_their_document(answered, server, connect, body, status, key)
     pin, served, _ = answered(QUERIES["rows"])
     document = json.loads(document_text(enrich(served, pin)))
     ((path, item),) = document["paths"].items()
+    if status in ("429", "503"):
+        server.faults.add(Fault(effect=Effect.ERROR, path="*/e/run", status=int(status), retry_after=3))
     key = server.issue_key("insight_variable:read") if key == "without scope" else key
     answer = connect(server, key).post("endpoints/e/run", json=body)
     assert (str(answer.status_code), path) == (status, "/api/projects/1/endpoints/e/run")
-    schema = item["post"]["responses"][status]["content"]["application/json"]["schema"]
+    response = item["post"]["responses"][status]
+    assert {name.lower() for name in response.get("headers", ())} <= {name.lower() for name in answer.headers}
+    schema = response["content"]["application/json"]["schema"]
     checked = OAS30Validator({**document, **schema})
     assert checked.is_valid(answer.json()), answer.text
     assert not checked.is_valid({"message": "another form"})

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_schema_validator import OAS30Validator, OAS31Validator
 from openapi_spec_validator import validate
@@ -400,6 +400,7 @@ def test_a_reference_into_nowhere_is_refused() -> None:
 NAMES = st.text("aAbB1-_", min_size=1, max_size=4).map(lambda text: f"e{text}")
 
 
+@settings(max_examples=30)  # each validates a document
 @given(st.sets(NAMES, min_size=1, max_size=6))
 def test_combined_names_differ_where_case_and_separators_do_not_count(names: set[str]) -> None:
     """Generators write names in their own style, and into files."""
