@@ -189,6 +189,9 @@ func (e *IntegerRangeError) Unwrap() error { return &e.ContractError }
 // ErrNoKey says that there is no key. Nothing was sent.
 var ErrNoKey = errors.New("there is no key")
 
+// ErrNotAKey says that the key contains a character that no key contains. Nothing was sent.
+var ErrNotAKey = errors.New("the key contains a character that no key contains, such as a line break")
+
 const (
 	margin       = time.Second // the server counts a request when it arrives, which is later than here by a varying delay
 	minuteWindow = time.Minute + margin
@@ -402,6 +405,9 @@ func (c *Client) attempt(ctx context.Context, p *pin, limits *window, payload []
 	if key == "" {
 		return nil, fmt.Errorf("%s: %w", p.label(), ErrNoKey)
 	}
+	if strings.ContainsFunc(key, func(character rune) bool { return character < '!' || character > '~' }) {
+		return nil, fmt.Errorf("%s: %w", p.label(), ErrNotAKey)
+	}
 	host := strings.TrimRight(cmp.Or(c.Host, "https://us.posthog.com"), "/")
 	url := fmt.Sprintf("%s/api/projects/%d/endpoints/%s/run?version=%d", host, c.ProjectID, p.name, p.version)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(payload))
@@ -425,12 +431,13 @@ func (c *Client) attempt(ctx context.Context, p *pin, limits *window, payload []
 	if err != nil {
 		return nil, &UnreachableError{Endpoint: p.label(), Err: err}
 	}
+	masked := bytes.ReplaceAll(text, []byte(key), []byte("…"))
 	if response.StatusCode != http.StatusOK {
-		return nil, p.refused(response, bytes.ReplaceAll(text, []byte(key), []byte("…")))
+		return nil, p.refused(response, masked)
 	}
 	answer := new(runAnswer)
 	if err := json.Unmarshal(text, answer); err != nil {
-		detail := "not the answer of an endpoint: " + excerpt(text)
+		detail := "not the answer of an endpoint: " + excerpt(masked)
 		return nil, &APIError{Endpoint: p.label(), Status: 200, Code: "bad_answer", Detail: detail}
 	}
 	return answer, nil

@@ -1,7 +1,8 @@
 /** Any value of JSON. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** The key is missing, or the client runs in a browser, where everyone can read the key. Nothing was sent. */
+/** The key is missing or is not a key, or the client runs in a browser, where everyone can read the key. Nothing was
+ * sent. */
 export class KeyRefused extends Error {
   override readonly name: string = "KeyRefused";
 }
@@ -432,6 +433,10 @@ export class Client {
     if (!key) {
       throw new KeyRefused(`${endpoint}: there is no key`);
     }
+    if (!/^[!-~]+$/.test(key)) {
+      throw new KeyRefused(`${endpoint}: the key contains a character that no key contains, such as a line break`);
+    }
+    timer.check(); // the signal can be aborted while the key is awaited
     const controller = new AbortController();
     const abort = (): void => controller.abort();
     timer.signal?.addEventListener("abort", abort);
@@ -456,7 +461,7 @@ export class Client {
     }
     const parsed = parsedBody(text);
     if (parsed === null) {
-      const detail = `not a JSON object: ${text.slice(0, 120)}`;
+      const detail = `not a JSON object: ${text.replaceAll(key, "…").slice(0, 120)}`;
       throw new ApiError(endpoint, { status: 200, code: "bad_answer", detail, attr: null, retryAfterMs: null });
     }
     return parsed;

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,7 @@ def test_errors_are_types(play: Scenario) -> None:
         "offset": ("BadRequest", 400, ""),
         "notFound": ("NotFound", 404, "not_found"),
         "noKey": ("NoKey", None, None),
+        "notAKey": ("NotAKey", None, None),
         "nowhere": ("Unreachable", None, None),
         "wrongHost": ("Unreachable", None, None),
     }
@@ -204,8 +206,21 @@ def test_rate_limit_is_an_error_when_time_is_over(play: Scenario, app: NativeApp
 
 
 def test_retry_after_is_waited_for(play: Scenario, app: NativeApp) -> None:
-    app.server.faults.add(Fault(effect=Effect.ERROR, path="*/run", nth=1, status=503, retry_after=1))
+    """Without it, the second request comes after half a second."""
+    app.server.faults.add(Fault(effect=Effect.ERROR, path="*/run", nth=1, status=503, retry_after=3))
+    began = time.monotonic()
     assert play("once", "60000")["answer"]["Rows"] == [{"num": 0}]
+    assert time.monotonic() - began >= 3
+
+
+def test_rate_limit_holds_back_the_next_calls_of_its_kind(play: Scenario, app: NativeApp) -> None:
+    app.server.faults.add(Fault(effect=Effect.ERROR, path="*/run", nth=1, status=429, retry_after=30))
+    app.server.requests.clear()
+    first, second, table_rows = play("paused")
+    assert (first["status"], second["status"], second["code"]) == (429, 0, "budget")
+    assert 20 < second["retry_after"] <= 30
+    assert table_rows == 1
+    assert len(app.server.requests.entries()) == 2
 
 
 def test_timeouts_and_deadlines(play: Scenario, app: NativeApp) -> None:
@@ -222,6 +237,10 @@ def test_limits_of_the_key(play: Scenario) -> None:
     assert (refused["name"], refused["status"], refused["code"]) == ("RateLimited", 0, "budget")
     assert 30 < refused["retry_after"] <= 61
     assert found["table"] == 1
+    first, refused = found["hour"]
+    assert first is None
+    assert (refused["name"], refused["code"]) == ("RateLimited", "budget")
+    assert 3000 < refused["retry_after"] <= 3601
 
 
 def test_calls_at_once_are_limited(play: Scenario) -> None:
@@ -235,7 +254,7 @@ def test_cancel_while_waiting_for_a_place(play: Scenario) -> None:
 
 def test_answers_that_break_the_contract(play: Scenario) -> None:
     found = play("answers")
-    others = found.pop("others")
+    others, echoes = found.pop("others"), found.pop("echoes")
     broken = {name: error["message"] for name, error in found.items() if error.get("name") == "Contract"}
     assert {name: text.removeprefix("empty@1: ") for name, text in broken.items()} == {
         "version": "the answer is from version 2",
@@ -249,6 +268,12 @@ def test_answers_that_break_the_contract(play: Scenario) -> None:
         "naive": 'clock@1: column "moment" must be a time with an offset (RFC 3339), not "2026-07-01T10:00:00"',
     }
     assert others == [{"event": "a", "orders": 12}]
+    assert [(error.get("name"), error["status"]) for error in echoes] == [
+        (None, 200),
+        ("Unauthorized", 401),
+        ("ServerError", 500),
+    ]
+    assert all("Bearer …" in error["detail"] for error in echoes), echoes
     assert (found["html"]["status"], found["html"]["code"]) == (200, "bad_answer")
     assert found["redirect"]["status"] == 302
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -179,6 +180,7 @@ def test_errors_are_classes(play: Scenario) -> None:
         "offset": ("BadRequest", 400, None),
         "notFound": ("NotFound", 404, None),
         "noKey": ("KeyRefused", None, None),
+        "notAKey": ("KeyRefused", None, None),
         "nowhere": ("Unreachable", None, None),
         "wrongHost": ("Unreachable", None, None),
     }
@@ -210,8 +212,21 @@ def test_rate_limit_is_an_error_when_time_is_over(play: Scenario, app: NativeApp
 
 
 def test_retry_after_is_waited_for(play: Scenario, app: NativeApp) -> None:
-    app.server.faults.add(Fault(effect=Effect.ERROR, path="*/run", nth=1, status=503, retry_after=1))
+    """Without it, the second request comes after half a second."""
+    app.server.faults.add(Fault(effect=Effect.ERROR, path="*/run", nth=1, status=503, retry_after=3))
+    began = time.monotonic()
     assert play("once", "60000")["returned"]["rows"] == [{"num": 0}]
+    assert time.monotonic() - began >= 3
+
+
+def test_rate_limit_holds_back_the_next_calls_of_its_kind(play: Scenario, app: NativeApp) -> None:
+    app.server.faults.add(Fault(effect=Effect.ERROR, path="*/run", nth=1, status=429, retry_after=30))
+    app.server.requests.clear()
+    first, second, table_rows = play("paused")
+    assert (first["status"], second["status"], second["code"]) == (429, None, "budget")
+    assert 20_000 < second["retryAfterMs"] <= 30_000
+    assert table_rows == 1
+    assert len(app.server.requests.entries()) == 2
 
 
 def test_timeouts_and_signals(play: Scenario, app: NativeApp) -> None:
@@ -220,6 +235,7 @@ def test_timeouts_and_signals(play: Scenario, app: NativeApp) -> None:
     assert found["timeout"]["name"] == "Unreachable"
     assert "no answer within " in found["timeout"]["message"]
     assert found["aborted"]["name"] == "TimeoutError"
+    assert found["abortedEarly"] == {"name": "Error", "message": "no longer needed"}
     assert found["isQuick"]
 
 
@@ -230,6 +246,10 @@ def test_budget_of_the_key(play: Scenario) -> None:
     assert (refused["status"], refused["code"]) == (None, "budget")
     assert 30_000 < refused["retryAfterMs"] <= 61_000
     assert found["table"] == 1
+    first, refused = found["hour"]
+    assert first["returned"]["rows"]
+    assert (refused["name"], refused["code"]) == ("RateLimited", "budget")
+    assert 3_000_000 < refused["retryAfterMs"] <= 3_601_000
 
 
 def test_calls_at_once_are_limited(play: Scenario) -> None:
@@ -262,6 +282,12 @@ def test_answers_that_break_the_contract(play: Scenario) -> None:
     }
     assert {error["name"] for name, error in found.items() if messages.get(name)} == {"ContractBroken"}
     assert found["others"]["returned"]["rows"] == [{"event": "a", "orders": 12}]
+    assert [(error["name"], error["status"]) for error in found["echoes"]] == [
+        ("ApiError", 200),
+        ("Unauthorized", 401),
+        ("ServerError", 500),
+    ]
+    assert all("Bearer …" in error["detail"] for error in found["echoes"]), found["echoes"]
     assert (found["html"]["name"], found["html"]["code"]) == ("ApiError", "bad_answer")
     assert (found["redirect"]["name"], found["redirect"]["status"]) == ("ApiError", 302)
     assert found["isEndpointError"]

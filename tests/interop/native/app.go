@@ -64,6 +64,8 @@ func seen(err error) map[string]any {
 		found["name"] = "Contract"
 	case errors.Is(err, endpoints.ErrNoKey):
 		found["name"] = "NoKey"
+	case errors.Is(err, endpoints.ErrNotAKey):
+		found["name"] = "NotAKey"
 	case errors.Is(err, context.DeadlineExceeded):
 		found["name"] = "DeadlineExceeded"
 	case errors.Is(err, context.Canceled):
@@ -244,6 +246,8 @@ var scenarios = map[string]func() any{
 	},
 	"errors": func() any {
 		wrongKey, noKey, elsewhere, nowhere, wrongHost := client(), client(), client(), client(), client()
+		notAKey := client()
+		notAKey.Key, notAKey.MaxWait = notAKey.Key+"\n", time.Hour
 		wrongHost.MaxWait, wrongHost.HTTP = time.Hour, &http.Client{Transport: missing{}}
 		wrongKey.Key, noKey.Key, elsewhere.ProjectID = "phx_wrong", "", 77
 		nowhere.Host, nowhere.MaxWait = "http://127.0.0.1:1", 700*time.Millisecond
@@ -253,6 +257,7 @@ var scenarios = map[string]func() any{
 			"offset":       failure(client().Numbers(ctx, &endpoints.RowOptions{Offset: 1})),
 			"notFound":     failure(elsewhere.Numbers(ctx, nil)),
 			"noKey":        failure(noKey.Numbers(ctx, nil)),
+			"notAKey":      failure(notAKey.Numbers(ctx, nil)),
 			"nowhere":      failure(nowhere.Numbers(ctx, nil)),
 			"wrongHost":    failure(wrongHost.Numbers(ctx, nil)),
 		}
@@ -263,6 +268,14 @@ var scenarios = map[string]func() any{
 		patient.MaxWait = must(time.ParseDuration(os.Args[2] + "ms"))
 		answer, err := patient.Numbers(ctx, &endpoints.RowOptions{Limit: 1})
 		return map[string]any{"answer": answer, "error": seen(err)}
+	},
+	"paused": func() any {
+		shared := client()
+		shared.MaxWait = 3 * time.Second
+		return []any{
+			failure(shared.Numbers(ctx, nil)), failure(shared.Numbers(ctx, nil)),
+			len(must(shared.Sums(ctx, "$pageview", nil)).Rows),
+		}
 	},
 	"slow": func() any {
 		began := time.Now()
@@ -281,7 +294,12 @@ var scenarios = map[string]func() any{
 		for range 3 {
 			calls = append(calls, failure(limited.Numbers(ctx, nil)))
 		}
-		return map[string]any{"calls": calls, "table": len(must(limited.Sums(ctx, "$pageview", nil)).Rows)}
+		hourly := client()
+		hourly.InlineLimits, hourly.MaxWait = endpoints.Limits{PerHour: 1}, 2*time.Second
+		hour := []any{failure(hourly.Numbers(ctx, nil)), failure(hourly.Numbers(ctx, nil))}
+		return map[string]any{
+			"calls": calls, "table": len(must(limited.Sums(ctx, "$pageview", nil)).Rows), "hour": hour,
+		}
 	},
 	"atOnce": func() any {
 		var inline, table counting
@@ -314,6 +332,12 @@ var scenarios = map[string]func() any{
 	},
 	"answers": func() any {
 		location := http.Header{"Location": {"https://example.com"}}
+		var echoes []any
+		for _, status := range []int{200, 401, 500} {
+			echoing := always(status, nil, "Bearer "+os.Getenv("APP_KEY"))
+			echoing.MaxWait = 400 * time.Millisecond
+			echoes = append(echoes, failure(echoing.Empty(ctx, nil)))
+		}
 		return map[string]any{
 			"version":   failure(with(`{"endpoint_version": 2}`).Empty(ctx, nil)),
 			"noVersion": failure(with(`{"endpoint_version": null}`).Empty(ctx, nil)),
@@ -325,6 +349,7 @@ var scenarios = map[string]func() any{
 			"nothing":   failure(with(`{"results": [[null, 1]]}`).Empty(ctx, nil)),
 			"others":    must(with(`{"columns": ["new", "orders", "event"], "types": [], "results": [[0, "12", "a"]]}`).Empty(ctx, nil)).Rows,
 			"naive":     failure(with(`{"results": [["2026-07-01T10:00:00"]]}`).Clock(ctx, nil)),
+			"echoes":    echoes,
 			"html":      failure(always(200, nil, "<html>Log in</html>").Empty(ctx, nil)),
 			"redirect":  failure(always(302, location, "").Empty(ctx, nil)),
 		}

@@ -118,24 +118,37 @@ const scenarios: Record<string, () => Promise<unknown>> = {
     offset: await failure(numbers(client(), {}, { offset: 1 })),
     notFound: await failure(numbers(client({ projectId: 77 }))),
     noKey: await failure(numbers(client({ key: () => undefined }))),
+    notAKey: await failure(numbers(client({ key: `${process.env["APP_KEY"]}\n`, maxWaitMs: Infinity }))),
     nowhere: await failure(numbers(client({ host: "http://127.0.0.1:1", maxWaitMs: 700 }))),
     wrongHost: await failure(numbers(client({ maxWaitMs: Infinity, fetch: noSuchHost }))),
   }),
   // the test has set faults before
   once: async () => await failure(numbers(client({ maxWaitMs: Number(process.argv[3]) }), {}, { limit: 1 })),
+  paused: async () => {
+    const shared = client({ maxWaitMs: 3_000 });
+    return [await failure(numbers(shared)), await failure(numbers(shared)), (await sums(shared, { plan: "$pageview" })).rows.length];
+  },
   slow: async () => {
     const began = Date.now();
     const timeout = await failure(numbers(client({ timeoutMs: 300, maxWaitMs: 400 })));
     const signal = AbortSignal.timeout(300);
     const aborted = await failure(numbers(client(), {}, { signal }));
-    return { timeout, aborted, isQuick: Date.now() - began < 3_000 };
+    const controller = new AbortController();
+    const key = async (): Promise<string> => {
+      controller.abort(new Error("no longer needed"));
+      return "phx_a";
+    };
+    const abortedEarly = await failure(numbers(client({ key }), {}, { signal: controller.signal }));
+    return { timeout, aborted, abortedEarly, isQuick: Date.now() - began < 3_000 };
   },
   budget: async () => {
     const budget = new Budget({ inline: { perMinute: 2, concurrent: 1 } });
     const limited = client({ budget, maxWaitMs: 2_000 });
     const calls = await Promise.all([1, 2, 3].map((limit) => failure(numbers(limited, {}, { limit }))));
     const table = await sums(limited, { plan: "$pageview" });
-    return { calls, table: table.rows.length };
+    const hourly = client({ budget: new Budget({ inline: { perHour: 1 } }), maxWaitMs: 2_000 });
+    const hour = [await failure(numbers(hourly)), await failure(numbers(hourly))];
+    return { calls, table: table.rows.length, hour };
   },
   atOnce: async () => {
     let running = 0;
@@ -194,6 +207,8 @@ const scenarios: Record<string, () => Promise<unknown>> = {
       const body = (await response.json()) as Record<string, unknown>;
       return new Response(JSON.stringify({ ...body, ...change(body) }));
     };
+    const echo = (status: number): typeof globalThis.fetch => async (_, sent) =>
+      new Response(JSON.stringify(sent?.headers).slice(0, -1), { status });
     const broken = async (change: (body: Record<string, unknown>) => object): Promise<unknown> =>
       await failure(empty(client({ fetch: answer(change) })));
     return {
@@ -206,6 +221,7 @@ const scenarios: Record<string, () => Promise<unknown>> = {
       value: await broken(() => ({ results: [["a", "b"]] })),
       nothing: await broken(() => ({ results: [[null, 1]] })),
       others: await broken(() => ({ columns: ["new", "orders", "event"], types: [], results: [[0, "12", "a"]] })),
+      echoes: await Promise.all([200, 401, 500].map((status) => failure(empty(client({ fetch: echo(status), maxWaitMs: 100 }))))),
       html: await failure(empty(client({ fetch: async () => new Response("<html>Log in</html>") }))),
       redirect: await failure(
         empty(client({ fetch: async () => new Response("", { status: 302, headers: { location: "https://example.com" } }) })),
