@@ -8,7 +8,7 @@
     ├── CouldNotFindOut        4   network or server failure; nothing was changed
     ├── PartlyApplied          5   some writes landed, or one landed with a fault
     ├── Conflict               6   the server moved; not overwritten
-    └── ApiError               –   an answer of the API; the room `api` has one class for each row of its error tables
+    └── ApiError               –   an answer of the API; `api/` has one class for each row of its error tables
 
 An error says what happened (`message`), where (`where`: file:line or request) and what to do next (`fix`: preferably a
 command that can be pasted). `code` is stable: machines may match it, and `endpoints-gitops explain CODE` prints more.

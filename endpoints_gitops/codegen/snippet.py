@@ -172,7 +172,10 @@ func main() {{
 	}}
 	request.Header.Set("Authorization", "Bearer "+os.Getenv("{KEY_VARIABLE}"))
 	request.Header.Set("Content-Type", "application/json")
-	client := http.Client{{Timeout: {_SECONDS} * time.Second}}
+	client := http.Client{{
+		Timeout:       {_SECONDS} * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error {{ return http.ErrUseLastResponse }},
+	}}
 	response, err := client.Do(request)
 	if err != nil {{
 		log.Fatal(err)

@@ -1,9 +1,12 @@
-"""An API key that is never shown in logs, errors, plans or JSON."""
+"""An API key that is never shown in logs, errors, plans or JSON, and texts that look like one."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final, NoReturn, final
+
+from endpoints_gitops.errors import UsageError
 
 
 class KeyKind(StrEnum):
@@ -14,6 +17,8 @@ class KeyKind(StrEnum):
 
 
 _PREFIXES: Final = {"phx_": KeyKind.PERSONAL, "phs_": KeyKind.PROJECT_SECRET, "pha_": KeyKind.OAUTH}
+_WHOLE_KEY: Final = re.compile(f"({'|'.join(_PREFIXES)})[A-Za-z0-9]{{20,}}")
+_BEGINNING: Final = re.compile("ph[a-z]_")
 
 
 @final
@@ -63,3 +68,20 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled")
+
+
+def begins_like_a_key(text: str) -> bool:
+    """Whether a text begins like a key of PostHog, also of a kind that this program does not know."""
+    return _BEGINNING.match(text) is not None
+
+
+def refuse_keys_in(text: str, what: str, where: str | None = None) -> None:
+    """Raise UsageError if a text that is written from the lock contains what looks like a key. `what` names the text;
+    `where` is the place to blame.
+    """
+    if _WHOLE_KEY.search(text):
+        message = (
+            f"{what} would contain text that looks like an API key ({', '.join(f'{word}…' for word in _PREFIXES)})"
+        )
+        fix = "remove it from the query, such as from the default of a variable, and revoke the key"
+        raise UsageError(message, where=where, fix=fix, code="generate.key")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,13 +14,13 @@ from endpoints_gitops.codegen.header import SUFFIXES, header_of, read_header, te
 from endpoints_gitops.codegen.interface import EndpointInterface, interface_of
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import Lock
+from endpoints_gitops.model.secret import refuse_keys_in
 from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
 from endpoints_gitops.workspace.files import inside, leads_out, read_regular_file, rewrite_file, shown
 
 if TYPE_CHECKING:
     from endpoints_gitops.workspace.configuration import Configuration
 
-_KEY_SHAPED: Final = re.compile(r"ph[xsa]_[A-Za-z0-9]{20,}")
 _SKIPPED: Final = ("__pycache__", "node_modules")
 
 
@@ -159,10 +158,7 @@ def refuse_shared_paths(statuses: Sequence[FileStatus]) -> None:
 def _status(target: GenerationTarget, folder: Path, file: GeneratedFile) -> FileStatus:
     path = folder / file.path
     text = text_with_header(file, target)
-    if _KEY_SHAPED.search(text):
-        message = f"{shown(path)} would contain text that looks like an API key (phx_…, phs_…, pha_…)"
-        fix = "remove it from the query, such as from the default of a variable, and revoke the key"
-        raise UsageError(message, where=target.where, fix=fix, code="generate.key")
+    refuse_keys_in(text, shown(path), target.where)
     status = FileStatus(
         target=target,
         path=path,

@@ -27,6 +27,7 @@ from endpoints_gitops.errors import CouldNotFindOut, ExitCode, InvalidInput, Pro
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject, canonical
 from endpoints_gitops.model.pin import Pin
+from endpoints_gitops.model.secret import refuse_keys_in
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.lock.resolve import read_named
 from endpoints_gitops.workspace.files import inside, rewrite_file, shown, sync_folder
@@ -93,13 +94,14 @@ class DocumentFile:
 def plan_files(folder: OpenApiFolder, documents: Mapping[str, JsonObject], pins: Sequence[Pin]) -> list[DocumentFile]:
     """The files to write for these documents, and our files to remove, in the order of their names.
 
-    Raises UsageError if the folder has documents of another environment.
+    Raises UsageError if the folder has documents of another environment, and for a document with an API key.
     """
     _refuse_other_environment(folder, pins)
     names = file_names(pin.name for pin in pins)
     planned = []
     for pin in pins:
         file, document = names[pin.name], documents[pin.name]
+        refuse_keys_in(document_text(document), shown(folder.path / file))
         stored = folder.documents.get(file)
         is_equal = stored is not None and canonical(stored) == canonical(document)
         state = "added" if stored is None else "unchanged" if is_equal else "changed"
@@ -276,11 +278,13 @@ def documents_of_pins(folder: OpenApiFolder, pins: Sequence[Pin], version: OpenA
 
 
 def combined(documents: Iterable[JsonObject]) -> JsonObject:
-    """One document of many. Raises UsageError for those that cannot be combined."""
+    """One document of many. Raises UsageError for those that cannot be combined, and for an API key in them."""
     try:
-        return combine(tuple(documents))
+        document = combine(tuple(documents))
     except UnreadableDocument as error:
         raise UsageError(f"these documents cannot be combined: {error}", code="openapi.combine") from error
+    refuse_keys_in(document_text(document), "the combined document")
+    return document
 
 
 COMBINED_MARK = "# written by `endpoints-gitops openapi combine`\n"

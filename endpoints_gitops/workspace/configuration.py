@@ -20,6 +20,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.secret import begins_like_a_key
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
 from endpoints_gitops.model.target import GenerationTarget, default_out, is_go_package
 from endpoints_gitops.workspace.files import is_other_repository, leads_out, read_regular_file, shown, work_tree
@@ -98,7 +99,6 @@ _CODE: Final = "configuration.invalid"
 _MOST_DAYS: Final = 3650
 _SOURCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|dotenv:[^\0\n]+:[A-Za-z_][A-Za-z0-9_.]*|posthog-cli")
 _LANGUAGE: Final = re.compile(r"[a-z][a-z0-9+#-]*")
-_A_KEY: Final = re.compile(r"ph[a-z]_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ def key_mistake(source: str) -> str | None:
     """The mistake in the source of a key, or None. The message does not repeat the text, because it can be a key."""
     if _SOURCE.fullmatch(source):
         return None
-    if _A_KEY.match(source):
+    if begins_like_a_key(source):
         return "this is a key; set the source of the key instead, and revoke the key if other people could see it"
     return f'key must name the source of the key: "env:NAME", "dotenv:FILE:NAME" or "{POSTHOG_CLI}"'
 

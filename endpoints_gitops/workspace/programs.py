@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from endpoints_gitops.model.secret import begins_like_a_key
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
-
-_A_KEY: Final = re.compile(r"ph[a-z]_")
 
 
 def program_folders() -> list[str]:
@@ -32,7 +31,7 @@ def environment_without_keys() -> Mapping[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.upper().startswith("POSTHOG_") and not _A_KEY.match(value.strip())
+        if not name.upper().startswith("POSTHOG_") and not begins_like_a_key(value.strip())
     }
     return kept | {"PATH": os.pathsep.join(program_folders())}
 

@@ -72,6 +72,23 @@ def test_pull_writes_a_file_for_each_pin(locked, cli, server):
     assert variables["properties"]["plan"]["example"] == "pro"
 
 
+SENTINEL = "phx_" + "0123456789abcdefABCDEF" * 2
+
+
+@pytest.mark.parametrize(
+    "words", [("pull",), ("pull", "--as-served"), ("combine",), ("combine", "--as-served", "--out", "all.yaml")]
+)
+def test_a_key_in_the_lock_does_not_get_into_a_document(cli, create, uses, checkout, words):
+    create("revenue", "SELECT {variables.plan} AS plan", variables={"plan": ("String", SENTINEL)})
+    uses(revenue='"*"')
+    assert cli("lock").code == 0
+    ran = cli("openapi", *words)
+    assert (ran.code, "would contain text that looks like an API key" in ran.err) == (2, True), ran.err
+    assert SENTINEL not in ran.out + ran.err
+    assert not (checkout.top / "openapi").exists()
+    assert not (checkout.top / "all.yaml").exists()
+
+
 def test_pull_again_changes_no_file(pulled, cli):
     before = {path: path.stat().st_mtime_ns for path in pulled.iterdir()}
     ran = cli("openapi", "pull", "--format", "json")

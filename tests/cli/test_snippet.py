@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from endpoints_gitops.codegen.snippet import SnippetLanguage
+
 
 @pytest.fixture
 def locked(cli, create, uses, checkout):
@@ -46,6 +48,18 @@ def test_what_is_unknown_is_refused(cli, words, message):
     ran = cli("snippet", *words)
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
+
+
+@pytest.mark.parametrize("language", SnippetLanguage)
+def test_a_key_in_the_lock_does_not_get_into_a_call(cli, create, uses, language):
+    key = "phx_" + "0123456789abcdefABCDEF" * 2
+    create("revenue", "SELECT {variables.plan} AS plan", variables={"plan": ("String", key)})
+    uses(revenue='"*"')
+    assert cli("lock").code == 0
+    ran = cli("snippet", "revenue", "--lang", language)
+    assert (ran.code, ran.out) == (2, "")
+    assert "would contain text that looks like an API key" in ran.err
+    assert key not in ran.err
 
 
 def test_no_lock_is_refused(cli):

@@ -35,6 +35,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.codegen.interface import interface_of
     from endpoints_gitops.codegen.snippet import snippet
     from endpoints_gitops.consumer.locked import find
+    from endpoints_gitops.model.secret import refuse_keys_in
     from endpoints_gitops.model.suggestions import closest, did_you_mean
     from endpoints_gitops.workspace.configuration import configuration_for, lock_path
     from endpoints_gitops.workspace.credentials import find_address
@@ -52,6 +53,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     host, project_id = find_address(locked.settings, console.environment)
     language = SnippetLanguage(arguments.lang)
     call = snippet(interface_of(pin), host=host, project_id=project_id, language=language)
+    refuse_keys_in(call.text, "the call", shown(locked.path))
     console.show_document(call.text)
     console.say(*(Line(f"note: {note}", Style.FAINT) for note in _notes(pin, call)))
     return Outcome(
