@@ -84,6 +84,23 @@ def redirected(host: str, project_id: int, key: str) -> Iterator[None]:
         REDIRECTIONS[:] = [other for other in REDIRECTIONS if other is not redirection]
 
 
+CACHE_SCOPES: Final[list[str]] = []
+"""The scopes of cached answers that are active; the last one is used."""
+
+
+@contextmanager
+def cache_scope(name: str) -> Iterator[None]:
+    """Within the block, use no answer that was cached outside of it, whichever cache has it: for tests.
+
+    Answers of the block are not found outside of it. Nothing is removed, since others may share the cache.
+    """
+    CACHE_SCOPES.append(name)
+    try:
+        yield
+    finally:
+        CACHE_SCOPES.remove(name)
+
+
 IMPORTS: Final = threading.RLock()
 """Held while a client imports modules, so that a fork waits for them. A child process can never finish an import that
 another thread of its parent has begun.

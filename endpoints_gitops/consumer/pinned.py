@@ -34,7 +34,7 @@ from endpoints_gitops.api.wire import BlockingWork, Flow, Join
 from endpoints_gitops.consumer.cache import Cache, CachedAnswer
 from endpoints_gitops.consumer.call_event import CacheUse, CallEvent, OnRequest, notify
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
-from endpoints_gitops.consumer.client_base import REDIRECTIONS, Concurrency
+from endpoints_gitops.consumer.client_base import CACHE_SCOPES, REDIRECTIONS, Concurrency
 from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, PagingWarning
 from endpoints_gitops.consumer.rows import Rows, rows_of
 from endpoints_gitops.consumer.typed import TypedCall, TypedEndpoint
@@ -218,6 +218,8 @@ class PinnedCalls:
     def _use(self, cache: Cache, calls: Calls, call: Call, progress: CallProgress) -> Flow[Rows]:
         """The rows of an answer that is cached, or that will be; of a stale one if the server fails."""
         key = f"{self.host} {call.key}"
+        if CACHE_SCOPES:
+            key = f"{CACHE_SCOPES[-1]} {key}"
         if call.refresh in ("force", "direct"):
             answer = yield from self._ask(calls, call, progress)
             rows = self._rows(call, answer)

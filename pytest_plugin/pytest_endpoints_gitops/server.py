@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote
+from uuid import uuid4
 
+from endpoints_gitops.consumer.client_base import cache_scope
 from endpoints_gitops.local.call import Incoming
 from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, unauthenticated
 from endpoints_gitops.model.pin import Pin
@@ -91,6 +93,8 @@ class EndpointsServer:
         self._requests: list[ServedRequest] = []
         self._rehearsals: list[_Rehearsal] = []
         self._test = ""
+        self._scope = ExitStack()
+        self._run_id = uuid4().hex
         self._server = LoopbackServer(self._reply)
         self.url = self._server.url
         self.port: int = self._server.server_address[1]
@@ -164,13 +168,16 @@ class EndpointsServer:
             return [rehearsal.name for rehearsal in self._rehearsals if not rehearsal.is_met]
 
     def begin_test(self, test: str) -> None:
-        """Forget the requests and rehearsals of the test before."""
+        """Forget the requests and rehearsals of the test before, and let no cache of the app answer with its rows."""
+        self._scope.close()
+        self._scope.enter_context(cache_scope(f"{self._run_id} {test}"))
         with self._lock:
             self._test = test
             self._requests.clear()
             self._rehearsals.clear()
 
     def close(self) -> None:
+        self._scope.close()
         self._server.stop()
 
     def _reply(self, request: LoopbackRequest) -> LoopbackReply:

@@ -183,3 +183,42 @@ def test_failed_anyway(endpoints_env, endpoints_server):
     result = recorded.pytest()
     result.assert_outcomes(passed=3, errors=2, failed=1)
     assert "revenue: no call met the rehearsed error" in result.outlines
+
+
+KEPT = """
+import os, pytest
+from endpoints_gitops import Cache, Endpoints
+
+clients = []
+
+def client(**cache):
+    \"\"\"As an app that makes one client, from its settings, when it first needs it.\"\"\"
+    if not clients:
+        project = int(os.environ["POSTHOG_PROJECT_ID"])
+        key = os.environ["POSTHOG_API_KEY"]
+        settings = {"host": os.environ["POSTHOG_HOST"], "project_id": project, "key": key}
+        clients.append(Endpoints.from_lock(max_wait=2, cache=Cache(seconds=600, stale_if_error=600, CACHE), **settings))
+    return clients[0]
+
+@pytest.mark.parametrize("mrr", [1, 2])
+def test_rows(endpoints, endpoints_env, endpoints_server, mrr):
+    endpoints.stub("revenue", rows=[["pro", mrr, "2026-07"]])
+    assert client().run("revenue").column("mrr") == client().run("revenue").column("mrr") == [mrr]
+    assert len(endpoints_server.requests) == 1
+
+def test_stale(endpoints, endpoints_env):
+    endpoints.stub("revenue", status=503)
+    with pytest.raises(Exception, match="capacity"):
+        client().run("revenue")
+
+def test_recorded(endpoints_env):
+    assert client().run("revenue", month="2026-07").column("mrr") == [120]
+"""
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["in the process", "in Redis"])
+def test_no_cached_answer_reaches_another_test(recorded, shared, request):
+    """Not even in a client with a host in code, which is not redirected."""
+    url = request.getfixturevalue("redis_url") if shared else None
+    recorded.suite(KEPT.replace("CACHE", f"url={url!r}"))
+    recorded.pytest("-p", "no:randomly").assert_outcomes(passed=4)
