@@ -24,6 +24,7 @@ from endpoints_gitops.workspace.configuration import lock_path
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.manifest import (
     environments_in_use,
+    missing_lock,
     read_lock_file,
     refuse_ambiguous,
     use_locations,
@@ -119,8 +120,7 @@ class Consumer:
     def present_lock(self) -> Lock:
         """The lock. Raises UsageError if there is none."""
         if self.lock is None:
-            message = f"{shown(self.lock_path)} does not exist"
-            raise UsageError(message, fix=Advice(Command("lock")), code="lock.missing")
+            raise missing_lock(self.lock_path)
         return self.lock
 
     def mismatches(self) -> tuple[Finding, ...]:

@@ -22,9 +22,8 @@ from endpoints_gitops.codegen.interface import (
     snake_case,
 )
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
+from endpoints_gitops.model.target import PYTHON_PACKAGE, GeneratedFile, GenerationTarget
 
-_MODULE: Final = "endpoints_client"
 _PLAIN: Final[Mapping[ValueKind, str]] = {
     ValueKind.INTEGER: "int",
     ValueKind.FLOAT: "float",
@@ -55,12 +54,12 @@ def files(interfaces: Sequence[EndpointInterface], target: GenerationTarget) -> 
     """One module, or a package with a module for each endpoint."""
     modules = python_endpoints(interfaces)
     if not target.per_endpoint:
-        return (_file(f"{_MODULE}.py", _module(modules), interfaces),)
-    package = _file(f"{_MODULE}/__init__.py", _package(modules), ())
+        return (_file(f"{PYTHON_PACKAGE}.py", _module(modules), interfaces),)
+    package = _file(f"{PYTHON_PACKAGE}/__init__.py", _package(modules), ())
     return (
         package,
         *(
-            _file(f"{_MODULE}/{endpoint.function}.py", _module([endpoint]), [endpoint.interface])
+            _file(f"{PYTHON_PACKAGE}/{endpoint.function}.py", _module([endpoint]), [endpoint.interface])
             for endpoint in modules
         ),
     )

@@ -102,13 +102,11 @@ def find(
 
 
 def _lock(path: Path) -> Lock:
-    from endpoints_gitops.workspace.files import shown
-    from endpoints_gitops.workspace.manifest import read_lock_file
+    from endpoints_gitops.workspace.manifest import missing_lock, read_lock_file
 
     lock = read_lock_file(path)
     if lock is None:
-        fix = Advice(Command("lock"), " creates the lock; deploy it with the app")
-        raise UsageError(f"the lock {shown(path)} does not exist", fix=fix, code="lock.missing")
+        raise missing_lock(path)
     return lock
 
 

@@ -15,6 +15,8 @@ STUB: Final = "stub"
 """The generator of types for `Endpoints.run`."""
 NATIVE_LANGUAGES: Final = ("python", "typescript", "go")
 """The languages of native clients."""
+PYTHON_PACKAGE: Final = "endpoints_client"
+"""The module of a native client for Python, or the package with a module for each endpoint."""
 _GO_PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*")
 _GO_WORDS: Final = """
 break case chan const continue default defer else fallthrough for func go goto if import interface map package range

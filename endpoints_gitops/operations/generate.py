@@ -9,19 +9,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.codegen import generated_files
 from endpoints_gitops.codegen.header import SUFFIXES, header_of, read_header, text_with_header
 from endpoints_gitops.codegen.interface import EndpointInterface, interface_of
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import Lock
 from endpoints_gitops.model.secret import refuse_keys_in
-from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
+from endpoints_gitops.model.target import NATIVE, NATIVE_LANGUAGES, PYTHON_PACKAGE, GeneratedFile, GenerationTarget
 from endpoints_gitops.workspace.files import inside, leads_out, read_regular_file, rewrite_file, shown
 
 if TYPE_CHECKING:
     from endpoints_gitops.workspace.configuration import Configuration
 
 _SKIPPED: Final = ("__pycache__", "node_modules")
+_PROJECT_FILES: Final = ("endpoints.lock", "endpoints.toml", ".git")
+"""A folder with one of these is a project of its own."""
 
 
 class FileState(StrEnum):
@@ -95,7 +98,9 @@ def _files(
     files = generated_files(interfaces, target)
     if files is None:
         message = f"there is no {target.generator} client for {target.lang}"
-        raise UsageError(message, where=target.where, fix="--generator NAME", code="generate.lang")
+        languages = NATIVE_LANGUAGES if target.generator == NATIVE else ("python",)
+        fix = f"for this generator, lang is {' or '.join(languages)}"
+        raise UsageError(message, where=target.where, fix=fix, code="generate.lang")
     return files
 
 
@@ -104,12 +109,13 @@ def compare_files(
 ) -> tuple[FileStatus, ...]:
     """Compare the files of a target with those in `folder`, ordered by path.
 
-    Files of the target that are no longer needed are looked for in `folder`, but not below the folders of `others`.
-    Raises UsageError if a file cannot be read.
+    Files of the target that are no longer needed are looked for where such a target writes: in `folder`, and below it
+    in the folders of its code; never in the folders of `others`, nor in a project of its own. Raises UsageError if a
+    file cannot be read.
     """
     statuses = [_status(target, folder, file) for file in files]
     expected = {status.path for status in statuses}
-    for path in _candidates(folder, others):
+    for path in _candidates(folder, _code_folders(target, files), others):
         if path not in expected and (header := read_header(_start(path))) and header.label == target.label:
             reasons = tuple(f"{pin.label} is no longer part of it" for pin in header.pins)
             statuses.append(FileStatus(target=target, path=path, state=FileState.LEFT_OVER, reasons=reasons))
@@ -182,21 +188,37 @@ def _status(target: GenerationTarget, folder: Path, file: GeneratedFile) -> File
     return replace(status, state=FileState.STALE, reasons=reasons)
 
 
-def _candidates(folder: Path, others: Sequence[Path]) -> Iterator[Path]:
-    """The files below a folder that can be generated, without following links. Raises UsageError."""
+def _code_folders(target: GenerationTarget, files: Sequence[GeneratedFile]) -> frozenset[str] | None:
+    """The names in its folder below which a target can have files; None if it can have them below any.
+
+    Only the folder of a configured generator is known to be its own.
+    """
+    if target.is_internal:
+        return frozenset({PYTHON_PACKAGE})
+    return frozenset(file.path.partition("/")[0] for file in files) if target.name is None else None
+
+
+def _candidates(folder: Path, below: frozenset[str] | None, others: Sequence[Path]) -> Iterator[Path]:
+    """The files that can be generated, in a folder and in those `below` it, without following links.
+
+    Raises UsageError for a folder that cannot be read.
+    """
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise _unreadable(Path(error.filename or folder), error)
 
     skipped = {os.path.abspath(other) for other in others if other != folder}  # noqa: PTH100 - compared with os.walk
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    top = os.fspath(folder)
+    for parent, folders, names in os.walk(top, onerror=refuse):
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith(".")
             and name not in _SKIPPED
+            and (below is None or parent != top or name in below)
             and os.path.abspath(os.path.join(parent, name)) not in skipped  # noqa: PTH100, PTH118 - likewise
+            and not any(os.path.lexists(os.path.join(parent, name, file)) for file in _PROJECT_FILES)  # noqa: PTH118
         )
         yield from (Path(parent, name) for name in sorted(names) if os.path.splitext(name)[1] in SUFFIXES)  # noqa: PTH122 - for every file of a folder
 
@@ -243,7 +265,7 @@ def environment_of(target: GenerationTarget, lock: Lock, configured: Mapping[str
     if chosen is None:
         chosen = next(iter(locked), None) or next(iter(sorted(configured)), None)
     if chosen is None:
-        raise UsageError("the lock has no pins", where=target.where, fix="endpoints-gitops lock", code="lock.missing")
+        raise UsageError("the lock has no pins", where=target.where, fix=Advice(Command("lock")), code="lock.missing")
     if chosen not in locked and chosen not in configured:
         from endpoints_gitops.model.suggestions import did_you_mean
 

@@ -8,6 +8,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.codecs.toml import line_of, load_toml
 from endpoints_gitops.errors import Location, UsageError
 from endpoints_gitops.model.json import Json
@@ -69,6 +70,11 @@ def read_lock_file(path: Path) -> Lock | None:
 
     content = read_optional_file(path, code="lock.unreadable")
     return None if content is None else read_lock(content, shown(path))
+
+
+def missing_lock(path: Path) -> UsageError:
+    """The error of everything that needs a lock, where there is none."""
+    return UsageError(f"{shown(path)} does not exist", fix=Advice(Command("lock")), code="lock.missing")
 
 
 def write_lock_file(path: Path, lock: Lock) -> bool:

@@ -178,6 +178,18 @@ def test_files_of_other_targets_are_not_left_over(cli, app, top):
         assert (ran.code, ran.out) == (0, ""), words
 
 
+def test_clients_of_other_folders_are_not_left_over(cli, app, top):
+    """A client in a folder below stays, whether the configuration lists it or the command line wrote it."""
+    app(pin(), targets="")
+    for folder in ("inner", "deep/er/endpoints_client", "."):
+        assert cli(*NATIVE[:-1], folder).code == 0
+    app(pin(), targets=TARGET.replace('"app"', '"."'))
+    for words in (("generate",), (*NATIVE[:-1], "."), (*NATIVE[:-1], os.fspath(top))):
+        assert cli(*words, "--check").code == 0, words
+        assert (cli(*words).code, (top / "inner" / "endpoints_client.py").is_file()) == (0, True), words
+        assert (top / "deep" / "er" / "endpoints_client" / "endpoints_client.py").is_file()
+
+
 def test_options_choose_among_the_targets_or_describe_one(cli, app, top):
     app(pin())
     assert cli("generate", "--lang", "python", "--check").code == 1
@@ -204,7 +216,10 @@ def test_the_lock_alone_is_enough(make_checkout, make_cli):
     [
         (["generate"], 2, "the configuration has no targets"),
         (["generate", "--native"], 2, "the options describe no target"),
+        (["generate", "--lang", "cobol"], 2, "fix: endpoints-gitops generate --lang python --native\n"),
         (["generate", "--lang", "cobol", "--native"], 2, "there is no native client for cobol"),
+        (["generate", "--lang", "cobol", "--native"], 2, "fix: for this generator, lang is python or typescript or go"),
+        (["generate", "--lang", "go", "--stub"], 2, "fix: for this generator, lang is python\n"),
         (["generate", "--lang", "python", "--generator", "foo"], 2, "there is no generator 'foo'"),
         (["generate", "--lang", "python", "--native", "--env", "tset"], 2, "environment 'tset'"),
         (["generate", "--native", "--stub"], 2, "not allowed with argument"),

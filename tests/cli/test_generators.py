@@ -396,6 +396,23 @@ def test_without_pins_what_was_generated_is_left_over(cli, install, checkout):
 
 
 @pytest.mark.usefixtures("target")
+def test_clients_that_others_own_are_not_left_over(cli, install, target, checkout):
+    """Neither those of a project below, nor those of a folder that the command line wrote."""
+    install(oapi_codegen=oapi())
+    words = ("generate", "--lang", "go", "--generator", "oapi-codegen", "--out")
+    for folder in ("own", "inner"):
+        assert cli(*words, folder).code == 0
+    (checkout.top / "own" / "endpoints.lock").touch()
+    assert cli(*words, ".").code == 0
+    assert cli(*words, ".", "--check").code == 0
+    target(client=".")
+    check = cli("generate", "--check")
+    assert (check.code, check.out) == (
+        1,
+        "left over     inner/client.gen.go: revenue@1 is no longer part of it; sign-ups@1 is no longer part of it\n",
+    )  # the folder is the target's
+
+
 def test_a_file_of_the_user_is_not_replaced(cli, install, checkout):
     install(oapi_codegen=oapi())
     (checkout.top / "client").mkdir()

@@ -65,7 +65,7 @@ def test_a_key_in_the_lock_does_not_get_into_a_call(cli, create, uses, language)
 def test_no_lock_is_refused(cli):
     ran = cli("snippet", "revenue")
     assert (ran.code, ran.out) == (2, "")
-    assert "the lock endpoints.lock does not exist" in ran.err
+    assert "error: endpoints.lock does not exist\n  fix: endpoints-gitops lock\n" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -115,9 +115,9 @@ def test_the_manifest_says_how_rows_are_read(lock, pin, configured):
 
 
 def test_files_that_are_not_right(lock, pin, tmp_path, configured):
-    with pytest.raises(library.UsageError, match=r"the lock .* does not exist") as missing:
+    with pytest.raises(library.UsageError, match="does not exist") as missing:
         Endpoints.from_lock(tmp_path / "endpoints.lock")
-    assert missing.value.fix == "endpoints-gitops lock creates the lock; deploy it with the app"
+    assert missing.value.fix == "endpoints-gitops lock"
     path = lock(pin())
     path.write_bytes(b"<<<<<<< ours\n" + path.read_bytes())
     with pytest.raises(library.InvalidInput) as broken:

@@ -118,11 +118,14 @@ def _targets(consumer: Consumer) -> tuple[GenerationTarget, ...]:
         out = arguments.out or default_out(arguments.lang)
         return (GenerationTarget(lang=arguments.lang, generator=arguments.generator, out=out),)
     if arguments.lang or arguments.generator or arguments.out:
-        message, fix = "the options describe no target", f"generate --lang {arguments.lang or 'LANG'} --native"
+        message = "the options describe no target"
+        lang = arguments.lang if arguments.lang in NATIVE_LANGUAGES else "python"
+        fix = Advice(Command("generate", "--lang", lang, "--native"))
     else:
         message = "the configuration has no targets"
-        fix = "add [generate.NAME] to endpoints.toml ([tool.endpoints-gitops.generate.NAME] in pyproject.toml) with "
-        fix += 'lang = "python", native = true and out; or generate --lang python --native'
+        table = "add [generate.NAME] to endpoints.toml ([tool.endpoints-gitops.generate.NAME] in pyproject.toml) with "
+        keys = 'lang = "python", native = true and out; or run '
+        fix = Advice(table, keys, Command("generate", "--lang", "python", "--native"))
     raise UsageError(message, where=_place(consumer), fix=fix, code="generate.targets")
 
 
