@@ -110,6 +110,7 @@ class TestLog:
         self.findings: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
         self.stubs = StubbedCalls()
+        self.has_stubs = False
         self.folder = ""
         self.is_used = False
         self.is_canary_off = False
@@ -168,6 +169,7 @@ class TestLog:
         with self._lock:
             self._has_ended = True
             ended = tuple(self._noted)
+        self.has_stubs = False
         self.stubs.clear()
         for failure in ended:  # outside of the lock: an object that goes with a traceback may note a failure itself
             failure.__traceback__ = failure.__context__ = None

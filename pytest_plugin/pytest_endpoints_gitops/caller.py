@@ -164,7 +164,7 @@ class TestCaller:
         self.log.note(failure)
 
     def _take_stub(self, call: PinnedCall) -> StubAnswer | None:
-        return take_stub(call, self.log) if self.log.stubs else None
+        return take_stub(call, self.log) if self.log.has_stubs else None
 
     def _unknown_column(self, call: PinnedCall, answer: SourceAnswer, name: str) -> ColumnUnknown:
         """Where another version that was recorded has the column, that is what changed."""

@@ -116,6 +116,7 @@ def add_stub(
     stub = EndpointStub(environment, enforcer, log, pin, StubState(environment.name, name, some, optional))
     stub.then(rows=rows, status=status, retry_after=retry_after)
     log.stubs.add(stub._state)
+    log.has_stubs = True
     return stub
 
 

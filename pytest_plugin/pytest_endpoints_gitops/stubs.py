@@ -61,9 +61,6 @@ class StubbedCalls:
         self._stubs: list[StubState] = []
         self._lock = threading.Lock()
 
-    def __bool__(self) -> bool:
-        return bool(self._stubs)
-
     def add(self, stub: StubState) -> None:
         """Add a stub. It replaces an earlier one of the same endpoint and variables."""
         with self._lock:
