@@ -192,6 +192,12 @@ var ErrNoKey = errors.New("there is no key")
 // ErrNotAKey says that the key contains a character that no key contains. Nothing was sent.
 var ErrNotAKey = errors.New("the key contains a character that no key contains, such as a line break")
 
+// ErrNotAHost says that Host is not the address of a server. Nothing was sent.
+var ErrNotAHost = errors.New("Host must be an address such as https://us.posthog.com")
+
+// ErrNoProject says that ProjectID is not set. Nothing was sent.
+var ErrNoProject = errors.New("ProjectID must be the number of a project")
+
 const (
 	margin       = time.Second // the server counts a request when it arrives, which is later than here by a varying delay
 	minuteWindow = time.Minute + margin
@@ -412,7 +418,13 @@ func (c *Client) attempt(ctx context.Context, p *pin, limits *window, payload []
 	url := fmt.Sprintf("%s/api/projects/%d/endpoints/%s/run?version=%d", host, c.ProjectID, p.name, p.version)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(payload))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.label(), err)
+		return nil, fmt.Errorf("%s: %w, not %q", p.label(), ErrNotAHost, host)
+	}
+	if !slices.Contains([]string{"http", "https"}, request.URL.Scheme) || request.URL.Host == "" {
+		return nil, fmt.Errorf("%s: %w, not %q", p.label(), ErrNotAHost, host)
+	}
+	if c.ProjectID <= 0 {
+		return nil, fmt.Errorf("%s: %w, not %d", p.label(), ErrNoProject, c.ProjectID)
 	}
 	request.Header.Set("Authorization", "Bearer "+key)
 	request.Header.Set("Content-Type", "application/json")

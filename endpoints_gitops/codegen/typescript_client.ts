@@ -355,7 +355,7 @@ export class Client {
   readonly #budget: Budget;
   readonly #url: string;
 
-  /** Throws KeyRefused in a browser. */
+  /** Throws KeyRefused in a browser, and TypeError for a host or project that cannot be in an address. */
   constructor(options: ClientOptions) {
     if (isBrowser()) {
       throw new KeyRefused(
@@ -364,8 +364,14 @@ export class Client {
     }
     this.#options = options;
     this.#budget = options.budget ?? new Budget();
-    const host = options.host ?? "https://us.posthog.com";
-    this.#url = `${host.replace(/\/+$/, "")}/api/projects/${options.projectId}/endpoints/`;
+    const { host = "https://us.posthog.com", projectId } = options;
+    if (!/^https?:\/\/[^/\s]+/i.test(host)) {
+      throw new TypeError(`host must be an address such as https://us.posthog.com, not "${host}"`);
+    }
+    if (!/^([1-9]\d*|@current)$/.test(`${projectId}`)) {
+      throw new TypeError(`projectId must be the number of a project, not "${projectId}"`);
+    }
+    this.#url = `${host.replace(/\/+$/, "")}/api/projects/${projectId}/endpoints/`;
   }
 
   /** The answer of one call, after retries. */
@@ -429,7 +435,7 @@ export class Client {
 
   async #send(endpoint: string, url: string, body: string, timer: Timer, timeoutMs: number): Promise<Body> {
     const { key: source, fetch = globalThis.fetch } = this.#options;
-    const key = typeof source === "string" ? source : await source();
+    const key = typeof source === "function" ? await source() : source;
     if (!key) {
       throw new KeyRefused(`${endpoint}: there is no key`);
     }

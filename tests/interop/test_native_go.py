@@ -177,6 +177,8 @@ def test_errors_are_types(play: Scenario) -> None:
         "notFound": ("NotFound", 404, "not_found"),
         "noKey": ("NoKey", None, None),
         "notAKey": ("NotAKey", None, None),
+        "notAHost": ("NotAHost", None, None),
+        "noProject": ("NoProject", None, None),
         "nowhere": ("Unreachable", None, None),
         "wrongHost": ("Unreachable", None, None),
     }

@@ -181,6 +181,9 @@ def test_errors_are_classes(play: Scenario) -> None:
         "notFound": ("NotFound", 404, None),
         "noKey": ("KeyRefused", None, None),
         "notAKey": ("KeyRefused", None, None),
+        "undefinedKey": ("KeyRefused", None, None),
+        "notAHost": ("TypeError", None, None),
+        "noProject": ("TypeError", None, None),
         "nowhere": ("Unreachable", None, None),
         "wrongHost": ("Unreachable", None, None),
     }

@@ -66,6 +66,10 @@ func seen(err error) map[string]any {
 		found["name"] = "NoKey"
 	case errors.Is(err, endpoints.ErrNotAKey):
 		found["name"] = "NotAKey"
+	case errors.Is(err, endpoints.ErrNotAHost):
+		found["name"] = "NotAHost"
+	case errors.Is(err, endpoints.ErrNoProject):
+		found["name"] = "NoProject"
 	case errors.Is(err, context.DeadlineExceeded):
 		found["name"] = "DeadlineExceeded"
 	case errors.Is(err, context.Canceled):
@@ -248,6 +252,8 @@ var scenarios = map[string]func() any{
 		wrongKey, noKey, elsewhere, nowhere, wrongHost := client(), client(), client(), client(), client()
 		notAKey := client()
 		notAKey.Key, notAKey.MaxWait = notAKey.Key+"\n", time.Hour
+		notAHost, noProject := client(), client()
+		notAHost.Host, notAHost.MaxWait, noProject.ProjectID = "us.posthog.com", time.Hour, 0
 		wrongHost.MaxWait, wrongHost.HTTP = time.Hour, &http.Client{Transport: missing{}}
 		wrongKey.Key, noKey.Key, elsewhere.ProjectID = "phx_wrong", "", 77
 		nowhere.Host, nowhere.MaxWait = "http://127.0.0.1:1", 700*time.Millisecond
@@ -258,6 +264,8 @@ var scenarios = map[string]func() any{
 			"notFound":     failure(elsewhere.Numbers(ctx, nil)),
 			"noKey":        failure(noKey.Numbers(ctx, nil)),
 			"notAKey":      failure(notAKey.Numbers(ctx, nil)),
+			"notAHost":     failure(notAHost.Numbers(ctx, nil)),
+			"noProject":    failure(noProject.Numbers(ctx, nil)),
 			"nowhere":      failure(nowhere.Numbers(ctx, nil)),
 			"wrongHost":    failure(wrongHost.Numbers(ctx, nil)),
 		}
