@@ -30,7 +30,7 @@ from endpoints_gitops.model.target import GeneratedFile, GenerationTarget, is_go
 
 _WORDS: Final = """
 any bool break byte c case chan const context continue ctx default defer else error fallthrough false float64 for func
-given go goto if import int int64 interface iota iter json len map max min nil options package page range return select
+chosen go goto if import int int64 interface iota iter json len map max min nil options package page range return select
 string struct switch time true type var variables
 """
 _RESERVED: Final = frozenset(_WORDS.split())
@@ -218,7 +218,7 @@ def _variables(endpoint: GoEndpoint) -> Iterator[str]:
         parts.append("materialized: true")
     yield f"var {endpoint.local}Pin = pin{{{', '.join(parts)}}}\n"
     if interface.fields is not None:
-        yield f"func (row *{endpoint.row}) places() []any {{"
+        yield f"func (row *{endpoint.row}) fields() []any {{"
         yield f"\treturn []any{{{', '.join(f'&row.{name}' for name in endpoint.fields)}}}"
         yield "}\n"
         yield f"var {endpoint.local}Columns = []column{{"
@@ -237,16 +237,16 @@ def _method(endpoint: GoEndpoint) -> Iterator[str]:
         yield "//"
         yield f"// Deprecated: The sunset is {pin.deprecation.sunset}{replacement}."
     yield f"func (c *Client) {endpoint.method}({_signature(endpoint)}) (*Answer[{endpoint.row}], error) {{"
-    yield "\tgiven := orZero(options)"
+    yield "\tchosen := orZero(options)"
     sent = (f"{string_literal(item.variable)}: {endpoint.arguments[item.variable]}" for item in endpoint.required)
     yield f"\tvariables := map[string]any{{{', '.join(sent)}}}"
     for item in endpoint.optional:
-        name = f"given.{endpoint.options[item.variable]}"
+        name = f"chosen.{endpoint.options[item.variable]}"
         star = "*" if _option_type(item, endpoint).startswith("*") else ""
         yield f"\tif {name} != nil {{"
         yield f"\t\tvariables[{string_literal(item.variable)}] = {star}{name}"
         yield "\t}"
-    options = f"given.{endpoint.base_options}" if endpoint.optional else "given"
+    options = f"chosen.{endpoint.base_options}" if endpoint.optional else "chosen"
     call = f"ctx, c, &{endpoint.local}Pin"
     if interface.is_insight:
         record = interface.record
@@ -264,18 +264,18 @@ def _iterator(endpoint: GoEndpoint) -> Iterator[str]:
     if endpoint.interface.is_insight:
         return
     arguments = "".join(f"{endpoint.arguments[item.variable]}, " for item in endpoint.required)
-    options = "given.RowOptions" if endpoint.optional else "given"
+    options = "chosen.RowOptions" if endpoint.optional else "chosen"
     label = endpoint.interface.pin.label
     yield ""
     yield f"// All{endpoint.method} returns all rows of {label}, page by page; options.Limit is the"
     yield "// number of rows in a page. Rows can be missing or repeated unless the query has ORDER BY a unique column."
     yield f"func (c *Client) All{endpoint.method}({_signature(endpoint)}) iter.Seq2[{endpoint.row}, error] {{"
-    yield "\tgiven := orZero(options)"
-    yield f"\treturn pages({options}, func(page RowOptions) (*Answer[{endpoint.row}], error) {{"
+    yield "\tchosen := orZero(options)"
+    yield f"\treturn pages(&{endpoint.local}Pin, {options}, func(page RowOptions) (*Answer[{endpoint.row}], error) {{"
     if endpoint.optional:
-        yield "\t\tgiven := given"
-        yield "\t\tgiven.RowOptions = page"
-        yield f"\t\treturn c.{endpoint.method}(ctx, {arguments}&given)"
+        yield "\t\tchosen := chosen"
+        yield "\t\tchosen.RowOptions = page"
+        yield f"\t\treturn c.{endpoint.method}(ctx, {arguments}&chosen)"
     else:
         yield f"\t\treturn c.{endpoint.method}(ctx, {arguments}&page)"
     yield "\t})"

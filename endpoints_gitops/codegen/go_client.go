@@ -79,7 +79,7 @@ type Answer[Row any] struct {
 	Rows []Row
 	// HasMore says whether the server has more rows.
 	HasMore bool
-	// MayBeTruncated says that 100 rows came and no Limit was given: the server may have left out more without saying so.
+	// MayBeTruncated says that 100 rows came and no Limit was set: the server may have left out more without saying so.
 	MayBeTruncated bool
 	// IsFromTable says whether the rows come from a materialized table.
 	IsFromTable bool
@@ -212,7 +212,7 @@ const (
 // window counts the calls of one key in a moving minute and a moving hour.
 type window struct {
 	limits Limits
-	places chan struct{}
+	slots  chan struct{}
 
 	mutex       sync.Mutex
 	sent        []time.Time
@@ -229,7 +229,7 @@ func newWindow(limits, documented Limits) *window {
 	if limits.Concurrent == 0 {
 		limits.Concurrent = documented.Concurrent
 	}
-	return &window{limits: limits, places: make(chan struct{}, limits.Concurrent)}
+	return &window{limits: limits, slots: make(chan struct{}, limits.Concurrent)}
 }
 
 // acquire counts one call and returns 0, or counts none and returns how long to wait.
@@ -393,10 +393,10 @@ func (c *Client) attempt(ctx context.Context, p *pin, limits *window, payload []
 	waiting, leave := context.WithDeadline(ctx, deadline)
 	defer leave()
 	select {
-	case limits.places <- struct{}{}:
-		defer func() { <-limits.places }()
+	case limits.slots <- struct{}{}:
+		defer func() { <-limits.slots }()
 	case <-waiting.Done():
-		detail := "other calls with the key kept all places until MaxWait"
+		detail := "other calls with the key took all slots until MaxWait"
 		return nil, &RateLimitedError{APIError{Endpoint: p.label(), Code: "budget", Detail: detail}}
 	}
 	ctx, cancel := context.WithTimeout(waiting, timeout)
@@ -526,24 +526,24 @@ func (p *pin) checkVersion(answer *runAnswer) error {
 // column says how a value is read. word is the server's word for its type, empty if it is unknown.
 type column struct {
 	name, word string
-	read       func(place any, raw json.RawMessage) error
+	read       func(target any, raw json.RawMessage) error
 }
 
 // decoder reads a value of JSON.
 type decoder[T any] func(json.RawMessage) (T, error)
 
-// into reads a value into the place that a row has for it.
-func into[T any](decode decoder[T]) func(place any, raw json.RawMessage) error {
-	return func(place any, raw json.RawMessage) (err error) {
-		*place.(*T), err = decode(raw)
+// into reads a value into the field that a row has for it.
+func into[T any](decode decoder[T]) func(target any, raw json.RawMessage) error {
+	return func(target any, raw json.RawMessage) (err error) {
+		*target.(*T), err = decode(raw)
 		return err
 	}
 }
 
-// row is a pointer to a row, whose places are in the order of the columns.
+// row is a pointer to a row, whose fields are in the order of the columns.
 type row[Row any] interface {
 	*Row
-	places() []any
+	fields() []any
 }
 
 // runRows calls a pin whose answers are rows. byPosition: several columns have the same name.
@@ -556,16 +556,16 @@ func runRows[Row any, Pointer row[Row]](ctx context.Context, c *Client, p *pin, 
 	if answer.Columns == nil || json.Unmarshal(answer.Results, &results) != nil {
 		return nil, p.broken("the answer has no rows with columns")
 	}
-	places := make([]int, len(columns))
+	indexes := make([]int, len(columns))
 	for position, wanted := range columns {
-		places[position] = slices.Index(answer.Columns, wanted.name)
+		indexes[position] = slices.Index(answer.Columns, wanted.name)
 		if byPosition && position < len(answer.Columns) && answer.Columns[position] == wanted.name {
-			places[position] = position
+			indexes[position] = position
 		}
-		if places[position] < 0 || (byPosition && places[position] != position) {
+		if indexes[position] < 0 || (byPosition && indexes[position] != position) {
 			return nil, p.broken("column %q is missing; the answer has %s", wanted.name, strings.Join(answer.Columns, ", "))
 		}
-		if written, word := typeOf(answer, places[position]); word != "" && wanted.word != "" && word != wanted.word {
+		if written, word := typeOf(answer, indexes[position]); word != "" && wanted.word != "" && word != wanted.word {
 			return nil, p.broken("the type of column %q changed: %s; it was %s", wanted.name, written, wanted.word)
 		}
 	}
@@ -574,9 +574,9 @@ func runRows[Row any, Pointer row[Row]](ctx context.Context, c *Client, p *pin, 
 		if len(values) != len(answer.Columns) {
 			return nil, p.broken("a row does not have %d values, one for each column", len(answer.Columns))
 		}
-		for position, place := range Pointer(&rows[number]).places() {
+		for position, field := range Pointer(&rows[number]).fields() {
 			wanted := columns[position]
-			if err := wanted.read(place, values[places[position]]); err != nil {
+			if err := wanted.read(field, values[indexes[position]]); err != nil {
 				return nil, p.wrongValue(wanted.name, err)
 			}
 		}
@@ -622,7 +622,7 @@ func answerWith[Row any](answer *runAnswer, rows []Row, mayBeTruncated bool) *An
 
 // pages returns all rows of a call, page by page. Rows can be missing or repeated unless the query has ORDER BY a unique
 // column.
-func pages[Row any](options RowOptions, run func(RowOptions) (*Answer[Row], error)) iter.Seq2[Row, error] {
+func pages[Row any](p *pin, options RowOptions, run func(RowOptions) (*Answer[Row], error)) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		options := options
 		options.Limit = cmp.Or(options.Limit, pageRows)
@@ -638,7 +638,12 @@ func pages[Row any](options RowOptions, run func(RowOptions) (*Answer[Row], erro
 					return
 				}
 			}
-			if !answer.HasMore || len(answer.Rows) == 0 {
+			if !answer.HasMore {
+				return
+			}
+			if len(answer.Rows) == 0 {
+				var none Row
+				yield(none, p.broken("the server says that there are more rows, but sent none"))
 				return
 			}
 			options.Offset += len(answer.Rows)

@@ -164,7 +164,7 @@ class Window {
 export class Budget {
   readonly #windows: Readonly<Record<BudgetKind, Window>>;
 
-  /** Limits that are not given are those that PostHog documents. */
+  /** Limits that are not set are those that PostHog documents. */
   constructor(limits: { readonly [Kind in BudgetKind]?: Partial<Limits> } = {}) {
     this.#windows = {
       inline: new Window({ ...LIMITS.inline, ...limits.inline }),
@@ -195,11 +195,11 @@ export class Budget {
       try {
         await Promise.race([free, leave]);
       } catch (error) {
-        const place = window.queue.indexOf(enter);
-        if (place >= 0) {
-          window.queue.splice(place, 1);
+        const index = window.queue.indexOf(enter);
+        if (index >= 0) {
+          window.queue.splice(index, 1);
         } else {
-          this.#release(window); // the place was given to this call while it was leaving
+          this.#release(window); // this call got the slot while it was leaving
         }
         throw error;
       }
@@ -213,7 +213,7 @@ export class Budget {
     }
   }
 
-  /** Gives the place of a call that ended to the next one. */
+  /** Hands the slot of a call that ended to the next call. */
   #release(window: Window): void {
     const next = window.queue.shift();
     if (next === undefined) {
@@ -228,11 +228,11 @@ export interface ClientOptions {
   /** A key with the scope `endpoint:read`, or what returns it. It is asked for with each attempt, and never stored. */
   readonly key: string | (() => string | undefined | Promise<string | undefined>);
   readonly projectId: number | string;
-  /** `https://us.posthog.com` unless it is given. */
+  /** `https://us.posthog.com` by default. */
   readonly host?: string | undefined;
-  /** How long one attempt may take; 60,000 unless it is given. */
+  /** How long one attempt may take; 60,000 by default. */
   readonly timeoutMs?: number | undefined;
-  /** How long a call may take with its retries and waits; 60,000 unless it is given. */
+  /** How long a call may take with its retries and waits; 60,000 by default. */
   readonly maxWaitMs?: number | undefined;
   /** By default each client has its own. */
   readonly budget?: Budget | undefined;
@@ -255,7 +255,7 @@ export interface RowOptions<Refresh extends string = "cache" | "force"> extends 
   readonly offset?: number | undefined;
 }
 
-/** Options of all rows, page by page. `pageSize` is 10,000 unless it is given. */
+/** Options of all rows, page by page. `pageSize` is 10,000 by default. */
 export interface PageOptions<Refresh extends string = "cache" | "force"> extends CallOptions<Refresh> {
   readonly pageSize?: number | undefined;
 }
@@ -398,7 +398,7 @@ export class Client {
           );
         } catch (error) {
           if (error === timer.over) {
-            const detail = `other calls with the key kept all places for ${patience} ms`;
+            const detail = `other calls with the key took all slots for ${patience} ms`;
             throw new RateLimited(endpoint, { status: null, code: "budget", detail, attr: null, retryAfterMs: null });
           }
           if (!(error instanceof ApiError || error instanceof Unreachable)) {
@@ -456,7 +456,7 @@ export class Client {
       text = await response.text();
     } catch (error) {
       timer.check();
-      const reason = controller.signal.aborted ? `no answer within ${Math.round(patience)} ms` : `no answer: ${said(error)}`;
+      const reason = controller.signal.aborted ? `no answer within ${Math.round(patience)} ms` : `no answer: ${reasonOf(error)}`;
       throw new Unreachable(endpoint, reason, { cause: error });
     } finally {
       clearTimeout(timeout);
@@ -556,7 +556,7 @@ function isBrowser(): boolean {
   return typeof document === "object" || isAgentOfBrowser || navigator?.product === "ReactNative";
 }
 
-function said(error: unknown): string {
+function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : "";
   return error instanceof Error ? `${error.message}${cause}` : String(error);
 }
@@ -699,29 +699,29 @@ function decoded(pin: Pin, column: string, type: ValueType, value: unknown): unk
       if (!Array.isArray(value)) {
         throw wrong();
       }
-      return value.map((each) => decoded(pin, column, item(0), each));
+      return value.map((element) => decoded(pin, column, item(0), element));
     case "tuple": {
       // a tuple with named items is an object
       const items: unknown[] = Array.isArray(value) ? value : isObject(value) ? Object.values(value) : [];
       if (items.length !== type.items?.length) {
         throw wrong();
       }
-      return items.map((each, index) => decoded(pin, column, item(index), each));
+      return items.map((element, index) => decoded(pin, column, item(index), element));
     }
     case "map":
       if (!isObject(value)) {
         throw wrong();
       }
-      return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, decoded(pin, column, item(1), each)]));
+      return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, decoded(pin, column, item(1), entry)]));
     case "any":
       if (isLarge(value)) {
         throw new UnsafeInteger(`${pin.name}@${pin.version}`, column, value.slice(LARGE.length));
       }
       if (Array.isArray(value)) {
-        return value.map((each) => decoded(pin, column, type, each));
+        return value.map((element) => decoded(pin, column, type, element));
       }
       if (isObject(value)) {
-        return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, decoded(pin, column, type, each)]));
+        return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, decoded(pin, column, type, entry)]));
       }
       return value;
   }
@@ -777,7 +777,7 @@ function rowsOf(pin: RowPin, body: Body): unknown[] {
   }
   const names = columns.map(String);
   const wanted = pin.columns ?? names.map((name) => [name, { kind: "any" }] as const);
-  const places = wanted.map(([name, type], position) => {
+  const fields = wanted.map(([name, type], position) => {
     const index = pin.byPosition ? position : names.indexOf(name);
     if (index < 0 || names[index] !== name) {
       throw broken(pin, `column ${JSON.stringify(name)} is missing; the answer has ${names.join(", ")}`);
@@ -785,14 +785,14 @@ function rowsOf(pin: RowPin, body: Body): unknown[] {
     checkType(pin, body, name, type, index);
     return { name, type, index, label: JSON.stringify(name) };
   });
-  if (!pin.byPosition && new Set(places.map(({ name }) => name)).size < places.length) {
+  if (!pin.byPosition && new Set(fields.map(({ name }) => name)).size < fields.length) {
     throw broken(pin, `several columns have the same name: ${names.join(", ")}`);
   }
   return results.map((row: unknown) => {
     if (!Array.isArray(row) || row.length !== names.length) {
       throw broken(pin, `a row does not have ${names.length} values, one for each column`);
     }
-    const values = places.map(({ name, type, index, label }) => [name, decoded(pin, label, type, row[index])] as const);
+    const values = fields.map(({ name, type, index, label }) => [name, decoded(pin, label, type, row[index])] as const);
     return pin.byPosition ? values.map(([, value]) => value) : Object.fromEntries(values);
   });
 }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from endpoints_gitops.api.flow import RetryPolicy
+from endpoints_gitops.api.rate_limiter import DIRECT, HOUR, MATERIALIZED, MINUTE
+from endpoints_gitops.api.run_pages import UNPAGED_ROWS
 from endpoints_gitops.codegen import generated_files
 from endpoints_gitops.codegen.interface import EndpointInterface, interface_of
+from endpoints_gitops.consumer.client_base import Concurrency
+from endpoints_gitops.contract.clickhouse import type_word
 from endpoints_gitops.model.pin import Pin, PinnedColumn, PinnedVariable
 from endpoints_gitops.model.target import GeneratedFile, GenerationTarget
 
@@ -87,3 +93,45 @@ def test_types_of_variables_and_columns() -> None:
     ) in go
     assert '\tTotal int64      `json:"total"`\n\tAt    *time.Time `json:"at"`\n' in go
     assert "Revenue(ctx context.Context, month string, options *RevenueOptions) (*Answer[RevenueRow], error)" in go
+
+
+def test_limits_and_pauses_are_those_of_the_library() -> None:
+    """Code of another language repeats these facts."""
+    typescript, go = (generated(lang, interface()).text for lang in ("typescript", "go"))
+    concurrency, retries = Concurrency(), RetryPolicy()
+    for word, limits, concurrent in (
+        ("inline", DIRECT, concurrency.direct),
+        ("materialized", MATERIALIZED, concurrency.materialized),
+    ):
+        minute, hour = f"{limits.minute:_}", f"{limits.hour:_}"
+        assert f"  {word}: {{ perMinute: {minute}, perHour: {hour}, concurrent: {concurrent} }},\n" in typescript
+        expected = f"Limits{{PerMinute: {minute}, PerHour: {hour}, Concurrent: {concurrent}}}"
+        assert f"c.{word} = newWindow(c.{word.capitalize()}Limits, {expected})\n" in go
+    margin = MINUTE - 60_000
+    assert HOUR - 3_600_000 == margin == 1000
+    assert f"const MARGIN_MS = {margin:_};\n" in typescript
+    assert "\tmargin       = time.Second " in go
+    first, longest = round(retries.first_pause * 1000), round(retries.longest_pause)
+    assert f"const FIRST_PAUSE_MS = {first};\nconst LONGEST_PAUSE_MS = {longest * 1000:_};\n" in typescript
+    assert f"\tfirstPause   = {first} * time.Millisecond\n\tlongestPause = {longest} * time.Second\n" in go
+    assert f"const UNPAGED_ROWS = {UNPAGED_ROWS};\n" in typescript
+    assert f"\tunpagedRows  = {UNPAGED_ROWS}\n" in go
+
+
+CLICKHOUSE_TYPES = (
+    "Int8", "UInt256", "Float64", "BFloat16", "Decimal(9, 2)", "Decimal256(4)", "String", "FixedString(3)", "UUID",
+    "Enum8('a' = 1)", "DateTime", "DateTime64(6, 'UTC')", "Date", "Date32", "Bool", "Array(Int8)",
+    "Tuple(Int8, String)", "Map(String, Int8)", "JSON", "Dynamic", "IPv4", "IntervalDay", "Point",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lang", "pattern"),
+    [("typescript", r"\[/\^(.+)/, \"(\w+)\"\]"), ("go", r"\{\"(\w+)\", \"(\w+)\"\}")],
+)
+def test_words_for_types_are_those_of_the_library(lang: str, pattern: str) -> None:
+    words = re.findall(pattern, generated(lang, interface()).text)
+    assert {word for _, word in words} == {type_word(written) for written in CLICKHOUSE_TYPES} - {"unknown"}
+    for written in CLICKHOUSE_TYPES:
+        word = next((word for begin, word in words if re.match(begin, written)), "unknown")
+        assert word == type_word(written), written

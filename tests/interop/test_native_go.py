@@ -145,6 +145,10 @@ def test_pages(play: Scenario) -> None:
     assert found["numbers"] == list(range(250))
     assert found["first"] == [0, 1]
     assert found["failed"] == {"name": "Contract", "message": "numbers@1: the answer is from version 2"}
+    assert found["noMore"] == {
+        "name": "Contract",
+        "message": "numbers@1: the server says that there are more rows, but sent none",
+    }
     assert found["unknown"] is True
     assert (found["page"]["Rows"], found["page"]["HasMore"]) == ([{"num": 3}, {"num": 4}], True)
 
@@ -241,7 +245,7 @@ def test_limits_of_the_key(play: Scenario) -> None:
     assert found["table"] == 1
     first, refused = found["hour"]
     assert first is None
-    assert (refused["name"], refused["code"]) == ("RateLimited", "budget")
+    assert [(error["name"], error["code"]) for error in (refused, found["direct"])] == [("RateLimited", "budget")] * 2
     assert 3000 < refused["retry_after"] <= 3601
 
 

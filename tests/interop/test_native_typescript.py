@@ -251,7 +251,7 @@ def test_budget_of_the_key(play: Scenario) -> None:
     assert found["table"] == 1
     first, refused = found["hour"]
     assert first["returned"]["rows"]
-    assert (refused["name"], refused["code"]) == ("RateLimited", "budget")
+    assert [(error["name"], error["code"]) for error in (refused, found["direct"])] == [("RateLimited", "budget")] * 2
     assert 3_000_000 < refused["retryAfterMs"] <= 3_601_000
 
 
@@ -282,6 +282,7 @@ def test_answers_that_break_the_contract(play: Scenario) -> None:
         "width": "a row does not have 2 values, one for each column",
         "value": '"orders" must be of type integer, not "b"',
         "nothing": '"event" must be of type string, not null',
+        "noMore": "numbers@1: the server says that there are more rows, but sent none",
     }
     assert {error["name"] for name, error in found.items() if messages.get(name)} == {"ContractBroken"}
     assert found["others"]["returned"]["rows"] == [{"event": "a", "orders": 12}]

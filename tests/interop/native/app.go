@@ -209,10 +209,14 @@ var scenarios = map[string]func() any{
 		for _, err := range with(`{"endpoint_version": 2}`).AllNumbers(ctx, nil) {
 			failed = err
 		}
+		var noMore error
+		for _, err := range with(`{"results": [], "hasMore": true}`).AllNumbers(ctx, nil) {
+			noMore = err
+		}
 		page := must(client().Numbers(ctx, &endpoints.RowOptions{Limit: 2, Offset: 3}))
 		return map[string]any{
 			"numbers": numbers, "first": first, "failed": seen(failed), "page": page,
-			"unknown": must(client().Numbers(ctx, nil)).MayBeTruncated,
+			"unknown": must(client().Numbers(ctx, nil)).MayBeTruncated, "noMore": seen(noMore),
 		}
 	},
 	"table": func() any {
@@ -307,6 +311,9 @@ var scenarios = map[string]func() any{
 		hour := []any{failure(hourly.Numbers(ctx, nil)), failure(hourly.Numbers(ctx, nil))}
 		return map[string]any{
 			"calls": calls, "table": len(must(limited.Sums(ctx, "$pageview", nil)).Rows), "hour": hour,
+			"direct": failure(limited.Sums(ctx, "$pageview", &endpoints.RowOptions{
+				CallOptions: endpoints.CallOptions{Refresh: endpoints.RefreshDirect},
+			})),
 		}
 	},
 	"atOnce": func() any {

@@ -151,7 +151,8 @@ const scenarios: Record<string, () => Promise<unknown>> = {
     const table = await sums(limited, { plan: "$pageview" });
     const hourly = client({ budget: new Budget({ inline: { perHour: 1 } }), maxWaitMs: 2_000 });
     const hour = [await failure(numbers(hourly)), await failure(numbers(hourly))];
-    return { calls, table: table.rows.length, hour };
+    const direct = await failure(sums(limited, { plan: "$pageview" }, { refresh: "direct" }));
+    return { calls, table: table.rows.length, direct, hour };
   },
   atOnce: async () => {
     let running = 0;
@@ -210,6 +211,11 @@ const scenarios: Record<string, () => Promise<unknown>> = {
       const body = (await response.json()) as Record<string, unknown>;
       return new Response(JSON.stringify({ ...body, ...change(body) }));
     };
+    const all = async (from: Client): Promise<number> => {
+      let count = 0;
+      for await (const _ of numbers.iterate(from)) count += 1;
+      return count;
+    };
     const echo = (status: number): typeof globalThis.fetch => async (_, sent) =>
       new Response(JSON.stringify(sent?.headers).slice(0, -1), { status });
     const broken = async (change: (body: Record<string, unknown>) => object): Promise<unknown> =>
@@ -224,6 +230,7 @@ const scenarios: Record<string, () => Promise<unknown>> = {
       value: await broken(() => ({ results: [["a", "b"]] })),
       nothing: await broken(() => ({ results: [[null, 1]] })),
       others: await broken(() => ({ columns: ["new", "orders", "event"], types: [], results: [[0, "12", "a"]] })),
+      noMore: await failure(all(client({ fetch: answer(() => ({ results: [], hasMore: true })) }))),
       echoes: await Promise.all([200, 401, 500].map((status) => failure(empty(client({ fetch: echo(status), maxWaitMs: 100 }))))),
       html: await failure(empty(client({ fetch: async () => new Response("<html>Log in</html>") }))),
       redirect: await failure(
