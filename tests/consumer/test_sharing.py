@@ -343,6 +343,24 @@ def test_who_waits_for_a_failed_request_gets_its_error(make):
     endpoints.close()
 
 
+def test_tasks_that_wait_for_a_failed_request_share_its_error(make):
+    canned = Canned(holds=True, status=429)
+    endpoints = make(AsyncEndpoints, transport=canned, cache=60, max_wait=0.1)
+
+    async def play() -> list[object]:
+        calls = [asyncio.create_task(endpoints.run("one")) for _ in range(5)]
+        await asyncio.to_thread(canned.begun.wait, 30)
+        canned.released.set()
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+        await endpoints.close()
+        return errors
+
+    first, *others = asyncio.run(play())
+    assert isinstance(first, Throttled)
+    assert all(error is first for error in others), others
+    assert canned.requests == 1
+
+
 def test_a_cancelled_caller_cancels_no_other_caller(make):
     canned = Canned(holds=True)
     endpoints = make(AsyncEndpoints, transport=canned, cache=60)
