@@ -212,10 +212,10 @@ _SCHEME: Final = "PersonalAPIKey"
 
 
 def _object_in(value: object, key: str, where: str = "") -> Mapping[str, Any]:
-    found = value.get(key) if isinstance(value, Mapping) else None
-    if not isinstance(found, Mapping):
+    item = value.get(key) if isinstance(value, Mapping) else None
+    if not isinstance(item, Mapping):
         raise UnreadableDocument(f"{'.'.join(filter(None, (where, key)))} is not an object")
-    return found
+    return item
 
 
 def _has_url(server: object) -> bool:
@@ -374,8 +374,8 @@ def combine(documents: Sequence[JsonObject]) -> JsonObject:
     parts = sorted((_CombinedPart(document) for document in documents), key=lambda part: part.source.name)
     versions = sorted({part.openapi for part in parts})
     if len(versions) != 1:
-        found = f"they are in different versions of OpenAPI: {', '.join(versions)}" if versions else "there are none"
-        raise UnreadableDocument(found)
+        problem = f"they are in different versions of OpenAPI: {', '.join(versions)}" if versions else "there are none"
+        raise UnreadableDocument(problem)
     names = [part.source.name for part in parts]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -384,7 +384,7 @@ def combine(documents: Sequence[JsonObject]) -> JsonObject:
     operations = identifiers(names, snake_case, same=_bare)
     _name_components(parts, prefixes)
     servers = [part.source.servers for part in parts]
-    has_one_server = all(canonical(each) == canonical(servers[0]) for each in servers)
+    has_one_server = all(canonical(server) == canonical(servers[0]) for server in servers)
     paths: dict[str, Json] = {}
     components: dict[str, dict[str, Json]] = {}
     for part in parts:
@@ -502,7 +502,7 @@ def _shared(parts: Sequence[_CombinedPart]) -> frozenset[tuple[str, str]]:
         for key, value in part.named().items():
             texts.setdefault(key, set()).add(canonical(value))
             refers[key] = refers.get(key, frozenset()) | part.references(value)
-    shared = {key for key, found in texts.items() if len(found) == 1 and key[1] not in _OF_ONE_ENDPOINT}
+    shared = {key for key, different in texts.items() if len(different) == 1 and key[1] not in _OF_ONE_ENDPOINT}
     while lost := {key for key in shared if not refers[key] <= shared}:
         shared -= lost
     return frozenset(shared)

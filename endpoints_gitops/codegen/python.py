@@ -342,7 +342,6 @@ def _write_row(source: PythonSource, endpoint: PythonEndpoint) -> None:
 
 def _write_function(source: PythonSource, endpoint: PythonEndpoint, holder: str) -> None:
     interface, lines = endpoint.interface, source.lines
-    pin = interface.pin
     result = f"{source.name('TypedCall')}[{endpoint.record}]"
     names = endpoint.parameters
     if interface.parameters:
@@ -361,7 +360,6 @@ def _write_function(source: PythonSource, endpoint: PythonEndpoint, holder: str)
         f"            {literal(parameter.variable)}: {names[parameter.variable]}," for parameter in interface.parameters
     ]
     lines += ["        }", "    )"]
-    assert pin.variables, "parameters come from them"
 
 
 def _signature(source: PythonSource, name: str, parameter: Parameter) -> str:

@@ -429,8 +429,8 @@ def _get(cache: Cache, key: str) -> Flow[CachedAnswer | None]:
     """What the cache has, perhaps a stale answer."""
     if not cache.is_remote:
         return cache.get(key)
-    found: CachedAnswer | None = yield BlockingWork(lambda: cache.get(key))
-    return found
+    cached: CachedAnswer | None = yield BlockingWork(lambda: cache.get(key))
+    return cached
 
 
 def _put(cache: Cache, key: str, answer: RunAnswer) -> Flow[None]:

@@ -121,5 +121,5 @@ def _cell(value: Any, longest: int | None) -> str:  # noqa: ANN401 - a value of 
 
 
 def _failure(content: str, *, kind: str | None = None, status: int = 200) -> RouteAnswer:
-    told: dict[str, Json] = {"success": False, "content": content}
-    return RouteAnswer(body=told if kind is None else {**told, "error_type": kind}, status=status)
+    body: dict[str, Json] = {"success": False, "content": content}
+    return RouteAnswer(body=body if kind is None else {**body, "error_type": kind}, status=status)

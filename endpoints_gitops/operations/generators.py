@@ -109,9 +109,9 @@ def _generator(target: GenerationTarget) -> ClientGenerator:
     from endpoints_gitops.model.suggestions import did_you_mean
 
     named = [generator for generator in GENERATORS if generator.name == target.generator]
-    found = next((generator for generator in named if generator.lang == target.lang), None)
-    if found is not None:
-        return found
+    matching = next((generator for generator in named if generator.lang == target.lang), None)
+    if matching is not None:
+        return matching
     if named:
         message = f"{target.generator} generates no client in {target.lang}"
         fix = " or ".join(f'lang = "{generator.lang}"' for generator in named)
@@ -205,8 +205,8 @@ def _run(generator: ClientGenerator, run: _GeneratorRun) -> None:
         raise CouldNotFindOut(message, code="generate.failed") from error
     if done.returncode != 0:
         lines = printable((done.stdout + done.stderr).decode("utf-8", "replace")).strip().splitlines()
-        said = "; ".join(line.strip() for line in lines[-_MOST_SHOWN:] if line.strip()) or "it said nothing"
-        message = f"{generator.name} {run.version} failed with exit code {done.returncode}: {said}"
+        output = "; ".join(line.strip() for line in lines[-_MOST_SHOWN:] if line.strip()) or "it said nothing"
+        message = f"{generator.name} {run.version} failed with exit code {done.returncode}: {output}"
         raise CouldNotFindOut(message, code="generate.failed")
 
 

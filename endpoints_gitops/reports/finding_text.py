@@ -28,8 +28,8 @@ def finding_lines(
     A finding for callers that `fails` gets the command that approves it.
     """
     for finding in findings:
-        place = _place(finding) or f"{finding.endpoint}{f': {finding.locus}' if finding.locus else ''}"
-        start = f"{indent}{place}: {finding.code} {finding.message}"
+        location = _location(finding) or f"{finding.endpoint}{f': {finding.locus}' if finding.locus else ''}"
+        start = f"{indent}{location}: {finding.code} {finding.message}"
         if finding.waiver is not None:
             yield Line(f"{start} [{finding.waiver.kind}]", Style.FAINT)
             yield Line(f"{indent}  {waiver_text(finding.waiver)}", Style.FAINT)
@@ -70,6 +70,6 @@ def count_words(counts: Mapping[str, int]) -> str:
     )
 
 
-def _place(finding: Finding) -> str | None:
+def _location(finding: Finding) -> str | None:
     location = finding.location
     return f"{location.path}:{location.line or 1}:{location.column or 1}" if location else None

@@ -68,11 +68,11 @@ class TestCaller:
         return self.mark.canary or self.app.suite.settings.canary.value
 
     def prepare(
-        self, name: str, given: Mapping[str, Any], page: Page = ALL_ROWS, *, ignores_stubs: bool = False
+        self, name: str, variables: Mapping[str, Any], page: Page = ALL_ROWS, *, ignores_stubs: bool = False
     ) -> PreparedCall:
         """The call, noted before it is made: a call that fails needs its recording too."""
         with noting(self.log), real_files():
-            call = self.app.call(name, given, page, self.log)
+            call = self.app.call(name, variables, page, self.log)
             stubbed = None if ignores_stubs else self._take_stub(call)
             source = self.source
             logged = LoggedCall(

@@ -37,7 +37,7 @@ class _WrittenCall:
     """A call as a test wrote it, and the form in which it wants the rows."""
 
     name: str
-    given: Mapping[str, Any]
+    variables: Mapping[str, Any]
     kind: type | None = None
     typed: TypedEndpoint[Any] | None = None
 
@@ -92,7 +92,7 @@ class _PinnedCaller:
             request = self._request(what, variables, {})
             return caller.stub(
                 request.name,
-                variables=request.given,
+                variables=request.variables,
                 optional=optional,
                 rows=rows if rows is None or request.typed is None else [_values(request.typed, row) for row in rows],
                 status=status,
@@ -103,19 +103,19 @@ class _PinnedCaller:
         """Raises NotPinned, GeneratedStale, and UsageError for variables that are passed twice."""
         if variables and (twice := sorted(variables.keys() & values.keys())):
             raise UsageError(f"variable {twice[0]!r} is passed twice", code="call.option")
-        given = {**(variables or {}), **values}
+        passed = {**(variables or {}), **values}
         if isinstance(what, str):
-            return _WrittenCall(what, given)
+            return _WrittenCall(what, passed)
         if isinstance(what, TypedCall):
             endpoint = what.endpoint
-            if given:
+            if passed:
                 message = f"{endpoint.name}: a typed call has its variables already; pass them to its function"
                 raise UsageError(message, code="call.option")
             return self._typed_request(endpoint, what.variables)
         endpoint_of_class = getattr(what, "__endpoint__", None)
         if isinstance(endpoint_of_class, TypedEndpoint):
-            return replace(self._typed_request(endpoint_of_class, given), kind=what)
-        return _WrittenCall(endpoint_of(what, self.pins), given, kind=what)
+            return replace(self._typed_request(endpoint_of_class, passed), kind=what)
+        return _WrittenCall(endpoint_of(what, self.pins), passed, kind=what)
 
     def _typed_request(self, endpoint: TypedEndpoint[Any], variables: Mapping[str, Any]) -> _WrittenCall:
         """Raises NotPinned and GeneratedStale."""
@@ -136,7 +136,7 @@ class _PinnedCaller:
             mistake = option_mistake(Call(pin=pin, values={}, limit=page[0], offset=page[1]))
             if mistake is not None:
                 raise UsageError(f"{pin.label}: {mistake}", code="call.option")
-        return self._caller.prepare(request.name, request.given, page)
+        return self._caller.prepare(request.name, request.variables, page)
 
     def _records(self, request: _WrittenCall, prepared: PreparedCall, answer: SourceAnswer) -> Any:  # noqa: ANN401 - rows, or records
         """The rows in the form that the test wants. Raises ContractViolated."""
@@ -165,13 +165,13 @@ class _PinnedCaller:
 
         caller = self._caller
         with real_files():
-            call = caller.app.call(request.name, request.given, ALL_ROWS, caller.log)
+            call = caller.app.call(request.name, request.variables, ALL_ROWS, caller.log)
             return first_page(Call(pin=call.pin, values=call.variables), size, key)
 
     def _prepare_page(self, request: _WrittenCall, page: AnyPage) -> PreparedCall:
         is_paged = self._caller.app.environment.pin(request.name).kind == HOGQL
         limits: Page = (page.limit, page.offset or None) if is_paged else ALL_ROWS
-        return self._caller.prepare(request.name, {**request.given, **page.values}, limits)
+        return self._caller.prepare(request.name, {**request.variables, **page.values}, limits)
 
     def _read_page(
         self, request: _WrittenCall, prepared: PreparedCall, answer: SourceAnswer, page: AnyPage

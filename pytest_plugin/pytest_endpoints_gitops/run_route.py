@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from endpoints_gitops.api.run_pages import UNPAGED_ROWS
 from endpoints_gitops.local.bodies import RunRequest, run_request
 from endpoints_gitops.local.call import Incoming, integer
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid, not_found
@@ -16,7 +17,6 @@ from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import failures
 from pytest_endpoints_gitops.calls import HOGQL, SourceAnswer
 
-_UNPAGED_LIMIT: Final = 100
 _SOON: Final = timedelta(minutes=1)
 _DAY: Final = 86400
 _DIRECT: Final = (
@@ -72,7 +72,7 @@ def answer_body(run: RequestedRun, pin: Pin, answer: SourceAnswer) -> dict[str, 
         body |= {"clickhouse": None, "columns": list(columns)}
     body |= {"error": None, "hasMore": has_more, "is_cached": False, "last_refresh": _z(now)}
     if columns is not None:
-        body |= {"limit": run.limit or _UNPAGED_LIMIT}
+        body |= {"limit": run.limit or UNPAGED_ROWS}
     body |= {"metadata": None, "next_allowed_client_refresh": _z(now + _SOON)}
     if columns is not None:
         body |= {"offset": run.offset or 0, "query": pin.query.get("query")}

@@ -24,6 +24,7 @@ from pytest_endpoints_gitops.recordings import Recordings
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
+    from endpoints_gitops.model.pin import Pin
     from pytest_endpoints_gitops.contract import ContractEnforcer
     from pytest_endpoints_gitops.local_tables import LocalTables
     from pytest_endpoints_gitops.project import PinnedEnvironment
@@ -218,11 +219,14 @@ def _is_cut_silently(call: PinnedCall, run: RunAnswer) -> bool:
     """Without a LIMIT in the query the server stops at 100 rows, and does not say so."""
     from endpoints_gitops.api.run_pages import may_be_truncated
 
-    if not may_be_truncated(run, None):
-        return False
-    from endpoints_gitops.hogql.paging import paged
+    return may_be_truncated(run, None) and has_no_limit(call.pin)
 
-    return not paged(str(call.pin.query.get("query") or "")).has_limit
+
+def has_no_limit(pin: Pin) -> bool:
+    """Whether the pinned query has no LIMIT of its own."""
+    from endpoints_gitops.consumer.pinned import paged_query
+
+    return not paged_query(pin).has_limit
 
 
 def _live_at(timestamp: datetime) -> str:

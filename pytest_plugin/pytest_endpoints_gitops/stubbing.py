@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from endpoints_gitops.api.refusals import error_of
+from endpoints_gitops.api.run_pages import UNPAGED_ROWS
 from endpoints_gitops.api.wire import Answer, Request
 from endpoints_gitops.consumer.values import own
 from endpoints_gitops.model.json import Json, JsonObject, canonical
@@ -17,7 +18,7 @@ from pytest_endpoints_gitops.calls import AnswerOrigin, PinnedCall, SourceAnswer
 from pytest_endpoints_gitops.errors import columns_signature, failure_of
 from pytest_endpoints_gitops.failures import EndpointRef, StubInvalid, StubUnmet
 from pytest_endpoints_gitops.rehearsal import rehearsed
-from pytest_endpoints_gitops.sources import refuse_cut
+from pytest_endpoints_gitops.sources import has_no_limit, refuse_cut
 from pytest_endpoints_gitops.stub_rows import RowsMistaken, stub_answer
 from pytest_endpoints_gitops.stubs import StubAnswer, StubbedError, StubState
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 type Rows = Iterable[Any]
 """Dictionaries, records with a field for each column, or values in column order; for an insight its `results`."""
 
-_UNPAGED_ROWS: Final = 100
 _STUB: Final = "the stub of this test"
 
 
@@ -142,8 +142,8 @@ def stubbed_answer(call: PinnedCall, stubbed: StubAnswer, test: RunningTest) -> 
         raise failure_of(call, test, error_of(answer, request, _STUB, str)) from None
     rows, has_more = page_of(call, own(stubbed.results))
     run = run_of(call.pin, stubbed.columns, stubbed.types, rows, has_more=has_more)
-    if run.columns is not None and call.limit is None and len(rows) > _UNPAGED_ROWS and not _has_limit(call.pin):
-        refuse_cut(call, replace(run, results=rows[:_UNPAGED_ROWS], has_more=True))
+    if run.columns is not None and call.limit is None and len(rows) > UNPAGED_ROWS and has_no_limit(call.pin):
+        refuse_cut(call, replace(run, results=rows[:UNPAGED_ROWS], has_more=True))
     return SourceAnswer(run, AnswerOrigin.STUB, _STUB)
 
 
@@ -162,9 +162,3 @@ def unmet_stubs(log: TestLog) -> Iterable[StubUnmet]:
             ("received", "no such call" if not state.used else f"{len(state.requests)} such calls"),
             command=log.test.command(),
         )
-
-
-def _has_limit(pin: Pin) -> bool:
-    from endpoints_gitops.hogql.paging import paged
-
-    return paged(str(pin.query.get("query") or "")).has_limit

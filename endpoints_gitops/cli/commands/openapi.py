@@ -142,17 +142,17 @@ def _item(planned: DocumentFile) -> JsonObject:
     }
 
 
-def _refused(context: CommandContext, found: Sequence[Finding]) -> Outcome:
+def _refused(context: CommandContext, mismatches: Sequence[Finding]) -> Outcome:
     """The outcome where the server no longer has what is pinned; nothing was written."""
     console = context.console
-    console.show(findings.lines(found))
+    console.show(findings.lines(mismatches))
     console.say("nothing is written: the server no longer has what the lock pins")
     return Outcome(
         command="openapi",
         exit_code=ExitCode.FINDINGS,
-        summary=findings.summary(found),
-        items=tuple(finding.as_json() for finding in found),
-        findings=tuple(found),
+        summary=findings.summary(mismatches),
+        items=tuple(finding.as_json() for finding in mismatches),
+        findings=tuple(mismatches),
     )
 
 
@@ -227,8 +227,8 @@ def _combined_file(context: CommandContext, path: Path, content: bytes, count: i
     state = "unchanged" if is_equal else "added" if before is None else "changed"
     if context.arguments.check:
         exit_code = ExitCode.DONE if is_equal else ExitCode.FINDINGS
-        said = "is up to date" if is_equal else "does not exist" if before is None else "is stale"
-        console.show([Line(f"{shown(path)} {said}", Style.GOOD if is_equal else Style.BAD)])
+        status = "is up to date" if is_equal else "does not exist" if before is None else "is stale"
+        console.show([Line(f"{shown(path)} {status}", Style.GOOD if is_equal else Style.BAD)])
         state = state if is_equal else "stale"
     else:
         exit_code = ExitCode.DONE

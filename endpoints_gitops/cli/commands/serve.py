@@ -94,7 +94,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             project=arguments.project,
             clickhouse=clickhouse,
             host_names=arguments.host_name,
-            notice=lambda said: console.say(f"note: {said}"),
+            notice=lambda message: console.say(f"note: {message}"),
         )
     raise SystemExit(0)  # an outcome would be a second object on stdout with --format json
 

@@ -45,11 +45,11 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     locked = find(lock_path(configuration), environment=arguments.env)
     pin = locked.pins.get(arguments.name)
     if pin is None:
-        place = f"{shown(locked.path)} pins no endpoint {arguments.name!r} in environment {locked.environment}"
+        message = f"{shown(locked.path)} pins no endpoint {arguments.name!r} in environment {locked.environment}"
         near = closest(arguments.name, locked.pins)
         fix = Advice(f'add {arguments.name} = "*" to `uses`, and run ', Command("lock"))
         fix = Advice(Command("snippet", near)) if near else fix
-        raise UsageError(place + did_you_mean(arguments.name, locked.pins), fix=fix, code="usage.selector")
+        raise UsageError(message + did_you_mean(arguments.name, locked.pins), fix=fix, code="usage.selector")
     host, project_id = find_address(locked.settings, console.environment)
     language = SnippetLanguage(arguments.lang)
     call = snippet(interface_of(pin), host=host, project_id=project_id, language=language)
