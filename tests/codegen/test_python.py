@@ -96,6 +96,12 @@ NAMES = [
     )
 ]
 TWICE = replace(pin("twice"), columns=tuple(PinnedColumn(name="n", type=kind) for kind in ("integer", "string")))
+OPTIONAL = {"required": False, "has_default": True, "default": "a"}
+BY_KEY = [
+    pin("by_browser", {"n": "integer"}, variable("$browser", "String"), variable("$os", "String", **OPTIONAL)),
+    pin("by_os", {"n": "integer"}, variable("$os", "String", **OPTIONAL)),
+]
+"""Variables that cannot be keyword arguments."""
 INSIGHTS = [
     pin(kind, query={"kind": kind}, materialized=kind == "TrendsQuery")
     for kind in ("TrendsQuery", "LifecycleQuery", "RetentionQuery", "PathsQuery", "StickinessQuery", "WebOverviewQuery")
@@ -104,7 +110,7 @@ FUNNELS = [
     pin(f"funnel_{view}", query={"kind": "FunnelsQuery", "funnelsFilter": {"funnelVizType": view}})
     for view in ("steps", "time_to_convert", "trends", "next_year")
 ]
-ALL = [REVENUE, KINDS, ODD, *NAMES, TWICE, *INSIGHTS, *FUNNELS, pin("bare", {})]
+ALL = [REVENUE, KINDS, ODD, *NAMES, TWICE, *BY_KEY, *INSIGHTS, *FUNNELS, pin("bare", {})]
 
 
 def write(folder: Path, target: GenerationTarget, pins: list[Pin]) -> None:
@@ -179,6 +185,9 @@ def by_name() -> endpoints_gitops.Endpoints:
         assert_type(page, types.RevenueByPlan)
     endpoints.run("a-b", key="a", _max_wait=3)
     endpoints.iterate("a-b", variables={"key": "a"}, key="n", max_wait=30)
+    endpoints.run("by_browser", variables={"$browser": "Chrome"})
+    endpoints.run("by_browser", variables={"$browser": "Chrome", "$os": "Linux"})
+    endpoints.iterate("by_os")
     assert_type(endpoints.run("TrendsQuery", _refresh="direct")[0], TrendSeries)
     assert_type(endpoints.run("bare", _limit=1)[0], Row)
     assert_type(endpoints.run("twice")[0][1], str | None)
@@ -217,6 +226,9 @@ def by_name(endpoints: types.Endpoints) -> None:
     endpoints.run("revenue_by_plan", month="2026-07", plam="pro")  # refused
     endpoints.run("revenue_by_plan", month="2026-07", _refresh="direct")  # refused
     endpoints.run("TrendsQuery", _limit=3)  # refused
+    endpoints.run("by_browser")  # refused
+    endpoints.run("by_browser", variables={"$os": "Linux"})  # refused
+    endpoints.run("by_browser", variables={"$browser": 1})  # refused
     print(endpoints.run("revenue_by_plan", month="2026-07")[0].mmr)  # refused
     print(endpoints.run("revenue_by_plan", month="2026-07")[0]["mmr"])  # refused
     for row in endpoints.iterate("revenue_by_plan", month="2026-07"):
