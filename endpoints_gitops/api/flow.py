@@ -55,7 +55,10 @@ class Deadline:
     """When to give up a call, and what was sent until then. Waits are also added up, because some tests stop the clock.
 
     `attempts` is the number of requests that were sent; `status` is that of the last answer, None without an answer.
+    Without `retries` the first failure ends the call, and it does not wait for the rate limit.
     """
+
+    retries = True
 
     def __init__(self, context: ClientContext, seconds: float | None = None) -> None:
         """`seconds` from now, by default the connection's `max_wait`."""
@@ -144,7 +147,7 @@ def exchange(context: ClientContext, request: Request, deadline: Deadline | None
             return ended
         yield from _pause_rate_limiter(context, request, ended)
         pause = _pause_before_next(context, request, ended, attempt)
-        if pause is None or pause >= deadline.left:
+        if pause is None or pause >= deadline.left or not deadline.retries:
             raise _with_attempts(ended, attempt, context.retry_policy.now() - started)
         yield from _wait(context, deadline, pause, f"{request_line(request)}: {ended.message}")
 
@@ -237,7 +240,7 @@ def _wait_for_rate_limit(context: ClientContext, request: Request, deadline: Dea
             wait = rate_limiter.acquire(materialized=materialized)
         if wait <= 0:
             return
-        if wait >= deadline.left:
+        if wait >= deadline.left or not deadline.retries:
             message = f"the rate limit of this key is used up; the next request is possible in {wait:.0f} s"
             raise errors.BudgetSpent(message, request=request_line(request), endpoint=request.names, retry_after=wait)
         yield from _wait(

@@ -40,8 +40,8 @@ class Cache:
 
     Concurrent calls for the same answer share one request. A cached answer is up to `seconds` old, in addition to the
     server's own cache and the freshness of a materialized table; `rows.age` is its age. For `stale_if_error` further
-    seconds it is used if the server cannot be reached, is over a limit (429) or fails (5xx); then `rows.is_stale`. At
-    most `most` answers are kept; the least recently used one is removed first.
+    seconds it is used if the server cannot be reached, is over a limit (429) or fails (5xx), at the first
+    attempt; then `rows.is_stale`. At most `most` answers are kept; the least recently used one is removed first.
 
     With `url` the answers are in that Redis (extra `redis`), which several processes and machines share, and which
     limits its own memory. While it cannot be reached, calls go to the server, and a warning is logged.

@@ -259,15 +259,18 @@ class PinnedCalls:
         self, calls: Calls, call: Call, cache: Cache, key: str, progress: CallProgress, *, anew: bool
     ) -> Flow[Rows]:
         """Make the request for all callers that wait for the same answer. If this caller is cancelled, another one
-        does. An answer that other processes cached comes first, unless the caller wants one `anew`.
+        does. An answer that other processes cached comes first, unless the caller wants one `anew`. If there is a stale
+        answer, the server has one attempt.
         """
         try:
-            cached = (yield from _get(cache, key)) if cache.is_remote and not anew else None
-            if cached is not None and not cached.is_stale and self._is_usable(call.pin, cached.answer):
+            is_asked = not anew and (cache.is_remote or cache.stale_if_error)
+            cached = (yield from _get(cache, key)) if is_asked else None
+            is_usable = cached is not None and self._is_usable(call.pin, cached.answer)
+            if cached is not None and is_usable and not cached.is_stale:
                 progress.cache = "hit"
                 rows = self._rows(call, cached.answer, age=cached.age)
             else:
-                progress.cache = "miss"
+                progress.cache, progress.retries = "miss", not is_usable
                 cached = CachedAnswer(0.0, (yield from self._ask(calls, call, progress)))
                 rows = self._rows(call, cached.answer)
                 yield from _put(cache, key, cached.answer)

@@ -61,7 +61,7 @@ def redis(redis_url):
 def test_an_older_answer_is_used_while_the_server_fails(app, create, server, clock, caplog, fault, status):
     events = []
     cache = Cache(seconds=30, stale_if_error=3600, now=clock)
-    called = app(create("one"), cache=cache, on_request=events.append, max_wait=0.3)
+    called = app(create("one"), cache=cache, on_request=events.append, max_wait=5)
     assert (called.run("one").age, called.run("one").is_stale) == (0, False)
     clock.now = 31
     server.faults.add(fault)
@@ -71,7 +71,7 @@ def test_an_older_answer_is_used_while_the_server_fails(app, create, server, clo
     event = events[-1]
     assert (event.cache, event.status) == ("stale", status)
     assert isinstance(event.error, library.ApiError)
-    assert event.attempts >= 1
+    assert event.attempts == 1
     [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert warning.getMessage().startswith("one@1: an answer that is 31 s old is used, because the server failed: ")
     server.faults.clear()
@@ -81,7 +81,7 @@ def test_an_older_answer_is_used_while_the_server_fails(app, create, server, clo
 
 @pytest.mark.parametrize("fault", REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_is_never_covered_by_an_older_answer(app, create, server, clock, fault):
-    called = app(create("one"), cache=Cache(seconds=30, stale_if_error=3600, now=clock), max_wait=0.3)
+    called = app(create("one"), cache=Cache(seconds=30, stale_if_error=3600, now=clock))
     called.run("one")
     clock.now = 31
     server.faults.add(fault)
@@ -105,17 +105,17 @@ def test_an_answer_that_breaks_the_contract_is_never_covered(app, create, clock)
     ids=["not asked for", "too old", "bypassed"],
 )
 def test_a_failure_is_an_error_without_an_answer_that_may_be_used(app, create, server, clock, settings, options, now):
-    called = app(create("one"), cache=Cache(seconds=30, now=clock, **settings), max_wait=0.2)
+    called = app(create("one"), cache=Cache(seconds=30, now=clock, **settings))
     called.run("one")
     clock.now = now
-    server.faults.add(Fault(effect=Effect.ERROR, status=500))
+    server.faults.add(Fault(effect=Effect.ERROR, status=503, retry_after=90))
     with pytest.raises(library.ServerFault):
         called.run("one", **options)
 
 
 def test_all_callers_of_a_failed_request_get_the_older_answer(create, lock, server, clock):
     cache = Cache(seconds=30, stale_if_error=60, now=clock)
-    reach = {"host": server.url, "project_id": 1, "key": server.key, "cache": cache, "max_wait": 0.5}
+    reach = {"host": server.url, "project_id": 1, "key": server.key, "cache": cache}
     endpoints = library.AsyncEndpoints.from_lock(lock(create("one")), **reach)
 
     async def play():
@@ -196,7 +196,7 @@ def test_an_older_answer_of_redis_is_used_while_the_server_fails(app, create, se
     while redis.pttl(redis.keys()[0]) > 3_600_000 - 20:
         time.sleep(0.005)
     server.faults.add(Fault(effect=Effect.ERROR, status=503))
-    rows = app(pin, cache=cache, max_wait=0.2).run("one")
+    rows = app(pin, cache=cache).run("one")
     assert (rows[0].one, rows.is_stale) == (1, True)
     assert 0.001 < rows.age < 60
 
