@@ -192,7 +192,7 @@ def read_documents(paths: Sequence[Path]) -> dict[Path, JsonObject]:
     """The documents in these files, and those of ours in these folders.
 
     Raises UsageError for a path that does not exist or a folder without documents, and InvalidInput for a file that is
-    not JSON.
+    not a JSON object, also in a folder: it can be a document of ours with the marks of a merge conflict.
     """
     documents: dict[Path, JsonObject] = {}
     for path in paths:
@@ -203,6 +203,9 @@ def read_documents(paths: Sequence[Path]) -> dict[Path, JsonObject]:
         if not folder.documents:
             fix = Advice(_PULL, " writes the documents of the pins")
             raise UsageError(f"{shown(path)} has no OpenAPI document of a pin", fix=fix, code="openapi.missing")
+        for file in sorted(folder.others):
+            if (path / file).is_file() and not (path / file).is_symlink():
+                read_document(path / file)  # a damaged file of ours looks like one of others
         documents |= {path / file: document for file, document in folder.documents.items()}
     return documents
 

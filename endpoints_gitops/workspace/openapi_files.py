@@ -60,7 +60,7 @@ def read_folder(path: Path) -> OpenApiFolder:
     except OSError as error:
         raise UsageError(f"cannot read {shown(path)}: {error.strerror or error}", code="openapi.folder") from error
     for file in files:
-        document = None if file.is_symlink() else _own_document(file)
+        document = None if file.is_symlink() or file.is_dir() else _own_document(file)
         if document is None:
             others.add(file.name)
         else:
@@ -71,7 +71,7 @@ def read_folder(path: Path) -> OpenApiFolder:
 def _own_document(path: Path) -> JsonObject | None:
     try:
         document = read_document(path)
-    except UsageError:
+    except InvalidInput:
         return None
     return document if is_ours(document) else None
 

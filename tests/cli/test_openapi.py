@@ -415,6 +415,29 @@ def test_what_cannot_be_done_is_refused(pulled, cli, checkout, words, code, says
     assert says in ran.json["errors"][0]["message"]
 
 
+def test_a_document_with_a_merge_conflict_is_not_left_out(pulled, cli):
+    path = pulled / "revenue.json"
+    path.write_text("<<<<<<< HEAD\n" + path.read_text())
+    (pulled / "package.json").write_text("{}")
+    ran = cli("openapi", "combine", "openapi")
+    assert (ran.code, ran.out) == (2, "")
+    assert "openapi/revenue.json:1:1: not valid JSON" in ran.err
+    ran = cli("openapi", "pull", "--check")
+    assert (ran.code, ran.out) == (1, "openapi/revenue.json was not written by this program\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("words", [("pull",), ("pull", "--check"), ("combine", "openapi")])
+def test_a_file_that_cannot_be_read_is_not_taken_for_one_of_others(pulled, cli, words):
+    (pulled / "revenue.json").unlink()
+    os.mkfifo(pulled / "revenue.json")
+    ran = cli("openapi", *words, "--format", "json")
+    assert ran.code == 2
+    assert [(error["code"], error["where"]) for error in ran.json["errors"]] == [
+        ("openapi.unreadable", "openapi/revenue.json")
+    ]
+
+
 @pytest.mark.usefixtures("pulled")
 def test_combine_refuses_documents_of_other_pins(cli, relock):
     relock(revenue=lambda pin: replace(pin, version=2), sign_ups=None)
