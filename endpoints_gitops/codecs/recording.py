@@ -20,7 +20,9 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json, JsonObject, canonical, fingerprint
 
 _FIX: Final = "pytest --endpoints=refresh records it again"
-_KEY_SHAPED: Final = re.compile(rb"ph[xs]_[A-Za-z0-9]{6,}")
+_BEFORE_A_KEY: Final = rb"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))"
+"""The beginning of a word, perhaps after an escape of JSON: `graphs_monthly` is not a key."""
+_KEY_SHAPED: Final = re.compile(_BEFORE_A_KEY + rb"ph[xsa]_[A-Za-z0-9]{6,}")
 _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 _SLUG_LENGTH: Final = 40
 _NOTHING_SENT: Final = "no-variables"
@@ -94,7 +96,7 @@ def write_recording(recording: Recording, *, keys: Iterable[str] = ()) -> bytes:
 def refuse_keys(content: bytes, keys: Iterable[str], *, what: str) -> None:
     """Raise KeyInside if `content` contains a key; the message does not repeat it."""
     if _KEY_SHAPED.search(content) or any(key and key.encode("utf-8") in content for key in keys):
-        message = f"{what} contains an API key, or text that looks like one (phx_…, phs_…): it is not stored"
+        message = f"{what} contains an API key, or text that looks like one (phx_…, phs_…, pha_…): it is not stored"
         fix = "remove the column from the query, or redact it in the fixture endpoints_config"
         raise KeyInside(message, fix=fix)
 

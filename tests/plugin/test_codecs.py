@@ -110,13 +110,20 @@ def test_the_order_of_variables_does_not_change_the_file_name(variables):
     assert len(file) < 70
 
 
-@pytest.mark.parametrize("value", ["phx_0123456789", "my phs_abcdefgh key", "configured-secret"])
+@pytest.mark.parametrize(
+    "value", ["phx_0123456789", "my phs_abcdefgh key", "a\npha_abcdefgh", "\u200bphx_0123456789", "configured-secret"]
+)
 @pytest.mark.parametrize("place", ["rows", "variables"])
 def test_content_that_holds_a_key_is_not_written(value, place):
     held = {"rows": (["ok"], [value])} if place == "rows" else {"variables": {"name": value}}
     with pytest.raises(KeyInside) as refused:
         write_recording(replace(RECORDING, **held), keys=["configured-secret", ""])
     assert value not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["graphs_monthly", "alpha_version", "phs_", "phx_a"])
+def test_words_with_the_letters_of_a_key_are_written(value):
+    assert value.encode() in write_recording(replace(RECORDING, rows=([value],)))
 
 
 EVIDENCE = Evidence(
