@@ -61,7 +61,7 @@ class Connection:
                 fix="use https://, or list the host in ENDPOINTS_GITOPS_ALLOWED_HOSTS",
                 code="configuration.insecure",
             )
-        for name, seconds in (("--max-wait", self.max_wait), ("--read-timeout", self.read_timeout)):
+        for name, seconds in (("max_wait", self.max_wait), ("read_timeout", self.read_timeout)):
             if not (isinstance(seconds, int | float) and seconds > 0 and math.isfinite(seconds)):
                 raise UsageError(f"{name} must be a number of seconds above 0", code="usage.arguments")
 

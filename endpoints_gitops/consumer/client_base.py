@@ -143,9 +143,13 @@ class PinnedClient[Transport]:
 
         _import_what_checks_calls()
         from endpoints_gitops.consumer.call_event import checked_hook
+        from endpoints_gitops.consumer.pinned import is_duration
 
         if contract not in ("strict", "warn", "off"):
             raise UsageError(f'contract must be "strict", "warn" or "off", not {contract!r}', code="usage.contract")
+        for name, seconds in (("max_wait", max_wait), ("read_timeout", read_timeout)):
+            if not is_duration(seconds):
+                raise UsageError(f"{name} must be a number of seconds above 0, not {seconds!r}", code="usage.seconds")
         self._locked = locked
         self._contract = contract
         self._cache = _cache(cache)
@@ -329,10 +333,18 @@ if hasattr(os, "register_at_fork"):
 
 
 def _cache(cache: float | Cache | None) -> Cache | None:
-    if not isinstance(cache, int | float):
-        return cache
+    if cache is None:
+        return None
     from endpoints_gitops.consumer.cache import Cache
 
+    if isinstance(cache, Cache):
+        return cache
+    if isinstance(cache, bool) or not isinstance(cache, int | float):
+        from endpoints_gitops.errors import UsageError
+
+        message = f"cache must be a number of seconds or a Cache, not {cache!r}"
+        fix = "pass cache=30, or cache=Cache(seconds=30)"
+        raise UsageError(message, fix=fix, code="usage.cache")
     return Cache(seconds=cache)
 
 

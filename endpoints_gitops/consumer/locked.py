@@ -77,8 +77,10 @@ def find(
     host: str | None = None,
     project_id: int | None = None,
     key: str | None = None,
+    configuration: Configuration | None = None,
 ) -> Locked:
-    """Read the lock and the configuration in its folder or above. No request is made and no key is needed.
+    """Read the lock and the configuration, by default that in its folder or above. No request is made and no key is
+    needed.
 
     Raises UsageError if the lock or the environment does not exist, and InvalidInput for mistakes in the files.
     """
@@ -87,7 +89,7 @@ def find(
 
     file = Path(path)
     lock = _lock(file)
-    configuration = load_configuration(file.absolute().parent, os.environ)
+    configuration = configuration or load_configuration(file.absolute().parent, os.environ)
     settings = _settings(configuration, environment, lock)
     pinned = _environment_of_pins(configuration, settings, environment, lock)
     return Locked(

@@ -484,7 +484,7 @@ def option_mistake(call: Call, max_wait_option: str = "_max_wait") -> str | None
         return "_offset requires _limit"
     if limit is not None and not is_rows:
         return f"a {call.pin.kind} has no pages: _limit and _offset are for HogQL"
-    if call.max_wait is not None and not _is_duration(call.max_wait):
+    if call.max_wait is not None and not is_duration(call.max_wait):
         return f"{max_wait_option} must be a number of seconds above 0"
     if refresh is not None and refresh not in _REFRESH:
         return f"_refresh must be one of {', '.join(_REFRESH)}"
@@ -498,7 +498,7 @@ def is_whole(number: Any, least: int) -> bool:  # noqa: ANN401 - any value from 
     return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
-def _is_duration(seconds: Any) -> bool:  # noqa: ANN401 - any value from an app
+def is_duration(seconds: Any) -> bool:  # noqa: ANN401 - any value from an app
     """Whether it is a number of seconds above 0."""
     return isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
 

@@ -141,7 +141,7 @@ class Finding:
             "after": self.after,
             "callers": list(self.callers),
             "message": self.message,
-            "fix": self.fix,
+            "fix": self.fix and str(self.fix),  # without the parts of an Advice
             "fingerprint": self.fingerprint,
             "ignored": None if self.is_approved else waiver,
             "approved": waiver if self.is_approved else None,

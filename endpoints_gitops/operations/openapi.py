@@ -211,14 +211,24 @@ def read_documents(paths: Sequence[Path]) -> dict[Path, JsonObject]:
 
 
 def stored_documents(
-    documents: Mapping[Path, JsonObject], pins: Mapping[str, Pin], options: DocumentOptions
+    documents: Mapping[Path, JsonObject],
+    pins: Mapping[str, Pin],
+    options: DocumentOptions,
+    folders: Sequence[Path] = (),
 ) -> list[JsonObject]:
     """Documents from files in the form and version of these options. Documents as served need no pin.
 
-    Raises InvalidInput for documents that are not of a pin in the lock, and for enriched ones where documents as served
-    are needed.
+    Raises InvalidInput for documents that are not of a pin in the lock, for enriched ones where documents as served are
+    needed, and for pins without a document where `folders` were named, which have that of each pin.
     """
     usable, problems = [], []
+    if folders:
+        lacking = sorted(pins.keys() - {endpoint_name(document) for document in documents.values()})
+        where, fix = shown(folders[0]), Advice(_PULL)
+        problems += [
+            Problem(path=where, message=f"the document of {name} is missing", code="openapi.missing", fix=fix)
+            for name in lacking
+        ]
     for path, document in documents.items():
         try:
             usable.append(_usable(document, pins, options))

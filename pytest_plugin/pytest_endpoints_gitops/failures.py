@@ -64,11 +64,12 @@ class Failure(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # a n
         command: Sequence[str],
         advice: str = "",
     ) -> None:
-        self.subject = subject
-        self.problem = problem
-        self.details = tuple((label, text) for label, text in details if text)
-        self.command = tuple(command)
-        self.advice = advice
+        # plain strings: xdist sends them, and refuses subclasses such as the library's Advice
+        self.subject = subject if isinstance(subject, EndpointRef) else str(subject)
+        self.problem = str(problem)
+        self.details = tuple((label, str(text)) for label, text in details if text)
+        self.command = tuple(map(str, command))
+        self.advice = str(advice)
         self.is_expected = False
         super().__init__("\n".join(self._lines()), pytrace=False)
 

@@ -35,6 +35,8 @@ def summarize(suite: Suite, cleanups: Sequence[Cleanup], reporter: pytest.Termin
     """Show the summary, if there is anything to show: that of each lock, and one command for the run."""
     names_locks = [cleanup.lock for cleanup in cleanups] != [suite.run_lock]
     lines = [line for cleanup in cleanups for line in _lines(suite, cleanup, names_lock=names_locks)]
+    if names_locks and suite.run_folder.spent:
+        lines.append(f"{_many(suite.run_folder.spent, 'live call')} for all locks")
     if lines:
         from endpoints_gitops.model.printable import one_line
 
@@ -104,7 +106,7 @@ def _shown(path: Path, root: Path) -> str:
 
 
 def _lines(suite: Suite, cleanup: Cleanup, *, names_lock: bool) -> Iterator[str]:
-    sentence = _counts(suite, cleanup)
+    sentence = _counts(suite, cleanup, names_lock=names_lock)
     lock = f"{cleanup.lock or 'no lock'}: " if names_lock else ""
     if sentence:
         yield f"{lock}{sentence}"
@@ -115,14 +117,14 @@ def _lines(suite: Suite, cleanup: Cleanup, *, names_lock: bool) -> Iterator[str]
     yield from (f"  orphaned   {folder}{file}" for file in cleanup.orphaned)
 
 
-def _counts(suite: Suite, cleanup: Cleanup) -> str:
+def _counts(suite: Suite, cleanup: Cleanup, *, names_lock: bool) -> str:
     """One sentence; empty where there is nothing to count. Failures are those of tests that call with this lock, or
-    with none.
+    with none. Live calls are those of the run, so that a sentence about one of several locks does not have them.
     """
     calls = _calls_of(suite, cleanup.lock)
     records = [record for record in suite.records.values() if _is_about(suite, record, cleanup.lock)]
     tests = sum(bool(record.calls or record.failures) for record in records)
-    parts = [_calls(suite, calls, tests)] if calls else []
+    parts = [_calls(suite, calls, tests, names_lock=names_lock)] if calls else []
     failed = Counter(failure.kind for record in records for failure in record.failures)
     if failed:
         parts.append(f"failed: {', '.join(f'{count} {_words(kind)}' for kind, count in sorted(failed.items()))}")
@@ -136,16 +138,15 @@ def _is_about(suite: Suite, record: TestRecord, lock: str) -> bool:
     return lock in locks or (not locks and lock == suite.run_lock)
 
 
-def _calls(suite: Suite, calls: list[LoggedCall], tests: int) -> str:
+def _calls(suite: Suite, calls: list[LoggedCall], tests: int, *, names_lock: bool) -> str:
     versions = len({(call.environment, call.label) for call in calls})
     made = suite.run_folder.spent
     live = _many(made, "live call") if made else "nothing asked of the server"
     stubbed = sum(call.is_stubbed for call in calls)
     count = sum(call.fixture is None for call in calls) + len(set(_keys_of_shared(calls)))
-    return (
-        f"{_many(count, 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, "
-        f"{f'{stubbed} stubbed, ' if stubbed else ''}{live}"
-    )
+    parts = [f"{_many(count, 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}"]
+    parts += [f"{stubbed} stubbed"] if stubbed else []
+    return ", ".join(parts if made and names_lock else [*parts, live])
 
 
 def _keys_of_shared(calls: list[LoggedCall]) -> Iterator[tuple[str, ...]]:

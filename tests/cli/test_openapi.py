@@ -449,6 +449,37 @@ def test_combine_refuses_documents_of_other_pins(cli, relock):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "where", "says"),
+    [
+        (None, "openapi", "the document of revenue is missing"),
+        ('{"openapi": "3.0.3"}', "openapi", "the document of revenue is missing"),
+        ("{", "openapi/revenue.json", "not valid JSON"),
+    ],
+)
+def test_a_folder_without_the_document_of_a_pin_is_not_combined(pulled, cli, checkout, text, where, says):
+    (pulled / "revenue.json").unlink()
+    if text is not None:
+        (pulled / "revenue.json").write_text(text)
+    ran = cli("openapi", "combine", "openapi", "--out", "all.json", "--format", "json")
+    assert (ran.code, (checkout.top / "all.json").exists()) == (2, False)
+    (error,) = ran.json["errors"]
+    assert (error["where"].partition(":")[0], says in error["message"]) == (where, True), error
+    assert error["fix"].startswith("endpoints-gitops openapi pull")
+    assert cli("openapi", "combine", "openapi/sign-ups.json", "--out", "all.json").code == 0  # files can be a part
+
+
+@pytest.mark.usefixtures("pulled")
+@pytest.mark.parametrize("words", [("openapi", "pull"), ("openapi", "combine", "--as-served"), ("snippet", "revenue")])
+def test_config_says_which_host_is_meant(cli, checkout, server, words):
+    """Also where another configuration is beside the lock."""
+    text = (checkout.top / "endpoints.toml").read_text()
+    (checkout.top / "other.toml").write_text(text.replace(server.url, "http://127.0.0.1:9"))
+    ran = cli(*words, "--config", "other.toml", "--max-wait", "0.1")
+    expected = (0, "'http://127.0.0.1:9/api" in ran.out) if words[0] == "snippet" else (4, "127.0.0.1:9" in ran.err)
+    assert (ran.code, True) == expected, ran.out + ran.err
+
+
 def test_names_that_differ_by_case_get_files_of_their_own(cli, create, uses, checkout):
     create("Mau")
     create("mau", "SELECT 2 AS two")

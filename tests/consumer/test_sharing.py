@@ -408,13 +408,17 @@ def test_an_async_transport_is_for_async_endpoints():
     [
         ({"transport": object()}, "transport must be an httpx transport, or have the methods send and close; it is "),
         ({"transport": "http://h.test"}, "transport must be an httpx transport, or have the methods send and close; "),
-        ({"max_wait": "60"}, "--max-wait must be a number of seconds above 0"),
-        ({"max_wait": None}, "--max-wait must be a number of seconds above 0"),
-        ({"read_timeout": -1}, "--read-timeout must be a number of seconds above 0"),
+        ({"max_wait": "60"}, "max_wait must be a number of seconds above 0, not "),
+        ({"max_wait": None}, "max_wait must be a number of seconds above 0, not "),
+        ({"read_timeout": -1}, "read_timeout must be a number of seconds above 0, not "),
+        ({"read_timeout": True}, "read_timeout must be a number of seconds above 0, not "),
+        ({"cache": "redis://h.test"}, "cache must be a number of seconds or a Cache, not 'redis://h.test'"),
+        ({"cache": True}, "cache must be a number of seconds or a Cache, not True"),
+        ({"cache": Cache}, "cache must be a number of seconds or a Cache, not <class "),
     ],
 )
 def test_a_setting_of_another_kind_is_one_clear_error(make, settings, message):
-    with make(**settings) as endpoints, pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as caught, make(**settings) as endpoints:
         endpoints.run("one")
     assert str(caught.value).startswith(message)
     with pytest.raises(UsageError) as caught:

@@ -14,6 +14,7 @@ from pytest_endpoints_gitops.calls import ALL_ROWS, PinnedCall
 from pytest_endpoints_gitops.errors import failure_of
 from pytest_endpoints_gitops.failures import KINDS, EndpointRef, NotSetUp, from_plain
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.errors import ApiError, EndpointNotFound, Throttled, VariablesRefused, VersionNotFound
 from endpoints_gitops.model.pin import PinnedColumn, PinnedVariable
 from endpoints_gitops.model.printable import one_line
@@ -384,6 +385,16 @@ def test_a_failure_is_data_that_passes_between_processes(kind, subject):
             f"{subject}: no recording\n  expected   a\n             b\n  fix        look, then\n"
             "  next       pytest 'a b.py'"
         )
+
+
+def test_a_failure_with_advice_of_the_library_passes_between_workers():
+    """execnet sends exact types alone: one Advice ended the whole run with an internal error of xdist."""
+    execnet = pytest.importorskip("execnet")
+    advice = Advice(Command("lock"), " writes it")
+    failure = NotSetUp(advice, advice, ("received", advice), advice=advice, command=("a", advice))
+    plain = execnet.loads(execnet.dumps(failure.as_plain()))
+    assert str(from_plain(plain)) == str(failure)
+    assert plain["advice"] == "endpoints-gitops lock writes it"
 
 
 def test_failures_keep_their_names_of_the_first_release():

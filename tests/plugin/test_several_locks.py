@@ -165,6 +165,23 @@ def test_the_summary_names_each_lock(repository):
         ]
 
 
+def test_live_calls_are_those_of_all_locks(repository):
+    """The run counts them, so that the line of a lock whose calls were stubbed does not have them."""
+    for name in ("billing", "growth"):
+        path = repository.folder / f"services/{name}/endpoints.toml"
+        path.write_text(path.read_text().replace(f"https://{HOSTS[name]}", repository.server.url))
+    stubbed = "def test_stub(endpoints):\n    endpoints.stub('revenue', rows=[])\n    endpoints('revenue')\n"
+    repository.write(repository.folder / "services/billing/tests/test_billing.py", TESTS["billing"])
+    repository.write(repository.folder / "services/growth/tests/test_growth.py", stubbed)
+    result = repository.pytest("--endpoints=live", **{KEY: repository.server.key})
+    result.assert_outcomes(passed=1, failed=1)  # the server has no such endpoint
+    assert summary(result)[:3] == [
+        "services/billing/endpoints.lock: 1 call of 1 pinned version in 1 test; failed: 1 call refused",
+        "services/growth/endpoints.lock: 1 call of 1 pinned version in 1 test, 1 stubbed",
+        "1 live call for all locks",
+    ]
+
+
 def test_unneeded_recordings_are_judged_for_each_lock(repository):
     """Only those of a lock whose tests were all collected: a third app has none, and stays as it is."""
     unused = [

@@ -90,7 +90,9 @@ def _locked(context: CommandContext) -> Locked:
     from endpoints_gitops.consumer.locked import find
     from endpoints_gitops.workspace.configuration import lock_path
 
-    locked = find(lock_path(context.configuration), environment=context.arguments.env)
+    locked = find(
+        lock_path(context.configuration), environment=context.arguments.env, configuration=context.configuration
+    )
     context.environment = locked.settings
     if not locked.pins:
         message = f"{shown(locked.path)} has no pins in environment {locked.environment}"
@@ -202,9 +204,10 @@ def _stored(context: CommandContext) -> list[JsonObject]:
     from endpoints_gitops.operations.openapi import read_documents, stored_documents
 
     arguments = context.arguments
-    documents = read_documents([Path(path) for path in arguments.paths])
+    paths = [Path(path) for path in arguments.paths]
+    documents = read_documents(paths)
     pins = {} if arguments.as_served else _locked(context).pins
-    return stored_documents(documents, pins, _options(context))
+    return stored_documents(documents, pins, _options(context), [path for path in paths if path.is_dir()])
 
 
 def _requested(context: CommandContext) -> list[JsonObject] | Outcome:

@@ -42,7 +42,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.workspace.files import shown
 
     configuration = configuration_for(Path.cwd(), console.environment, file=arguments.config, folder=arguments.dir)
-    locked = find(lock_path(configuration), environment=arguments.env)
+    locked = find(lock_path(configuration), environment=arguments.env, configuration=configuration)
     pin = locked.pins.get(arguments.name)
     if pin is None:
         message = f"{shown(locked.path)} pins no endpoint {arguments.name!r} in environment {locked.environment}"
