@@ -124,9 +124,9 @@ class GoEndpoint:
 
 def _go_endpoints(interfaces: Sequence[EndpointInterface]) -> list[GoEndpoint]:
     names = [interface.pin.name for interface in interfaces]
-    methods = _methods(names)
     declared = _RESERVED.union(_DECLARATION.findall(_template("go_client.go")))
     declared |= frozenset(_DECLARATION.findall(_template("go_insights.go")))
+    methods = _methods(names, declared)
     return [
         GoEndpoint(
             interface=interface,
@@ -145,13 +145,16 @@ def _go_endpoints(interfaces: Sequence[EndpointInterface]) -> list[GoEndpoint]:
     ]
 
 
-def _methods(names: Sequence[str]) -> Mapping[str, str]:
-    """The names of methods. Each has a twin that begins with All, and none is the name of another member of Client."""
+def _methods(names: Sequence[str], declared: frozenset[str]) -> Mapping[str, str]:
+    """The names of methods. Each has a twin that begins with All, and none is the name of another member of Client. The
+    types that are named after a method (`RowOptions` of Row) are not declared already.
+    """
     client = _template("go_client.go").partition("type Client struct {\n")[2].partition("\n}\n")[0]
     members = frozenset(word for match in re.findall(r"^\t(\w+)(?:, (\w+))*", client, re.MULTILINE) for word in match)
     members |= frozenset(re.findall(r"^func \(c \*Client\) (\w+)", _template("go_client.go"), re.MULTILINE))
     members |= _STANDARD
-    taken = members
+    types = (name.removesuffix(suffix) for suffix in ("Options", "Row") for name in declared if name.endswith(suffix))
+    taken = members.union(types)
     while True:
         chosen = identifiers(names, pascal_case, taken)
         twins = frozenset(f"All{method}" for method in chosen.values())

@@ -85,9 +85,10 @@ def pins() -> list[Pin]:
         for index, name in enumerate(odd)
         for suffix in ("", " 2")
     ]
+    optional = PinnedVariable(name="v", type="String", required=False)
     notice = SunsetNotice(since=date(2026, 1, 1), sunset=date(2027, 1, 1), replaced_by="other", reason="*/ old")
     return [
-        *(pin(name, columns=(PinnedColumn(name="n", type="integer"),)) for name in names),
+        *(pin(name, columns=(PinnedColumn(name="n", type="integer"),), variables=(optional,)) for name in names),
         pin("zz-every-column", columns=tuple(columns), variables=tuple(variables), deprecation=notice),
         pin("zz-repeated", columns=tuple(columns) * 2, materialized=True),
         pin("zz-no-columns"),
