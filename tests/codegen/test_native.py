@@ -126,11 +126,15 @@ CLICKHOUSE_TYPES = (
 
 
 @pytest.mark.parametrize(
-    ("lang", "pattern"),
-    [("typescript", r"\[/\^(.+)/, \"(\w+)\"\]"), ("go", r"\{\"(\w+)\", \"(\w+)\"\}")],
+    ("lang", "function", "pattern"),
+    [
+        ("typescript", "function typeWord(", r"\[/\^(.+)/, \"(\w+)\"\]"),
+        ("go", "func typeOf(", r"\{\"(\w+)\", \"(\w+)\"\}"),
+    ],
 )
-def test_words_for_types_are_those_of_the_library(lang: str, pattern: str) -> None:
-    words = re.findall(pattern, generated(lang, interface()).text)
+def test_words_for_types_are_those_of_the_library(lang: str, function: str, pattern: str) -> None:
+    text = generated(lang, interface()).text.partition(f"\n{function}")[2].partition("\n}\n")[0]
+    words = re.findall(pattern, text)
     assert {word for _, word in words} == {type_word(written) for written in CLICKHOUSE_TYPES} - {"unknown"}
     for written in CLICKHOUSE_TYPES:
         word = next((word for begin, word in words if re.match(begin, written)), "unknown")
