@@ -42,8 +42,8 @@ type Client struct {
 	inline, materialized *window
 }
 
-// Limits say how many calls one key may make in a moving minute, in a moving hour, and at once. A zero stands for what
-// PostHog documents.
+// Limits say how many calls one key may make in a moving minute, in a moving hour, and at once. A number below 1
+// stands for what PostHog documents.
 type Limits struct {
 	PerMinute, PerHour, Concurrent int
 }
@@ -220,13 +220,13 @@ type window struct {
 }
 
 func newWindow(limits, documented Limits) *window {
-	if limits.PerMinute == 0 {
+	if limits.PerMinute < 1 {
 		limits.PerMinute = documented.PerMinute
 	}
-	if limits.PerHour == 0 {
+	if limits.PerHour < 1 {
 		limits.PerHour = documented.PerHour
 	}
-	if limits.Concurrent == 0 {
+	if limits.Concurrent < 1 {
 		limits.Concurrent = documented.Concurrent
 	}
 	return &window{limits: limits, slots: make(chan struct{}, limits.Concurrent)}

@@ -132,6 +132,9 @@ class Window {
   readonly queue: (() => void)[] = [];
 
   constructor(limits: Limits) {
+    if (Object.values(limits).some((limit) => !(limit >= 1))) {
+      throw new RangeError("a limit of a Budget must be at least 1");
+    }
     this.limits = limits;
   }
 
@@ -164,7 +167,7 @@ class Window {
 export class Budget {
   readonly #windows: Readonly<Record<BudgetKind, Window>>;
 
-  /** Limits that are not set are those that PostHog documents. */
+  /** Limits that are not set are those that PostHog documents. Throws a RangeError for one below 1. */
   constructor(limits: { readonly [Kind in BudgetKind]?: Partial<Limits> } = {}) {
     this.#windows = {
       inline: new Window({ ...LIMITS.inline, ...limits.inline }),

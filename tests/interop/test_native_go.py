@@ -246,6 +246,7 @@ def test_limits_of_the_key(play: Scenario) -> None:
     first, refused = found["hour"]
     assert first is None
     assert [(error["name"], error["code"]) for error in (refused, found["direct"])] == [("RateLimited", "budget")] * 2
+    assert found["negative"] is None
     assert 3000 < refused["retry_after"] <= 3601
 
 

@@ -252,6 +252,7 @@ def test_budget_of_the_key(play: Scenario) -> None:
     first, refused = found["hour"]
     assert first["returned"]["rows"]
     assert [(error["name"], error["code"]) for error in (refused, found["direct"])] == [("RateLimited", "budget")] * 2
+    assert found["nothing"] == {"name": "RangeError", "message": "a limit of a Budget must be at least 1"}
     assert 3_000_000 < refused["retryAfterMs"] <= 3_601_000
 
 

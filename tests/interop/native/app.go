@@ -306,11 +306,14 @@ var scenarios = map[string]func() any{
 		for range 3 {
 			calls = append(calls, failure(limited.Numbers(ctx, nil)))
 		}
+		negative := client()
+		negative.InlineLimits = endpoints.Limits{PerMinute: -1, PerHour: -1, Concurrent: -1}
 		hourly := client()
 		hourly.InlineLimits, hourly.MaxWait = endpoints.Limits{PerHour: 1}, 2*time.Second
 		hour := []any{failure(hourly.Numbers(ctx, nil)), failure(hourly.Numbers(ctx, nil))}
 		return map[string]any{
 			"calls": calls, "table": len(must(limited.Sums(ctx, "$pageview", nil)).Rows), "hour": hour,
+			"negative": failure(negative.Numbers(ctx, nil)),
 			"direct": failure(limited.Sums(ctx, "$pageview", &endpoints.RowOptions{
 				CallOptions: endpoints.CallOptions{Refresh: endpoints.RefreshDirect},
 			})),

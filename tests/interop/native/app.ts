@@ -152,7 +152,8 @@ const scenarios: Record<string, () => Promise<unknown>> = {
     const hourly = client({ budget: new Budget({ inline: { perHour: 1 } }), maxWaitMs: 2_000 });
     const hour = [await failure(numbers(hourly)), await failure(numbers(hourly))];
     const direct = await failure(sums(limited, { plan: "$pageview" }, { refresh: "direct" }));
-    return { calls, table: table.rows.length, direct, hour };
+    const nothing = await failure((async () => new Budget({ materialized: { perHour: 0 } }))());
+    return { calls, table: table.rows.length, direct, hour, nothing };
   },
   atOnce: async () => {
     let running = 0;
