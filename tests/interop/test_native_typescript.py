@@ -278,6 +278,7 @@ def test_answers_that_break_the_contract(play: Scenario) -> None:
         "version": "the answer is from version 2",
         "noVersion": "the answer does not name its version",
         "recreated": "the endpoint was deleted and created again since the lock was written",
+        "older": "the endpoint was deleted and created again since the lock was written",
         "gone": 'column "orders" is missing; the answer has event, order',
         "type": 'the type of column "orders" changed: LowCardinality(Nullable(String)); it was integer',
         "width": "a row does not have 2 values, one for each column",

@@ -360,6 +360,7 @@ var scenarios = map[string]func() any{
 			"version":   failure(with(`{"endpoint_version": 2}`).Empty(ctx, nil)),
 			"noVersion": failure(with(`{"endpoint_version": null}`).Empty(ctx, nil)),
 			"recreated": failure(with(`{"endpoint_version_created_at": "2031-01-01T00:00:00+00:00"}`).Empty(ctx, nil)),
+			"older":     failure(with(`{"endpoint_version_created_at": "2021-01-01T00:00:00+00:00"}`).Empty(ctx, nil)),
 			"gone":      failure(with(`{"columns": ["event", "order"]}`).Empty(ctx, nil)),
 			"type":      failure(with(`{"types": [["event", "String"], ["orders", "LowCardinality(Nullable(String))"]]}`).Empty(ctx, nil)),
 			"width":     failure(with(`{"results": [["a"]]}`).Empty(ctx, nil)),

@@ -225,6 +225,7 @@ const scenarios: Record<string, () => Promise<unknown>> = {
       version: await broken(() => ({ endpoint_version: 2 })),
       noVersion: await broken(() => ({ endpoint_version: undefined })),
       recreated: await broken(() => ({ endpoint_version_created_at: "2031-01-01T00:00:00+00:00" })),
+      older: await broken(() => ({ endpoint_version_created_at: "2021-01-01T00:00:00+00:00" })),
       gone: await broken(() => ({ columns: ["event", "order"] })),
       type: await broken(() => ({ types: [["event", "String"], ["orders", "LowCardinality(Nullable(String))"]] })),
       width: await broken(() => ({ results: [["a"]] })),
