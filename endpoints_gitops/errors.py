@@ -183,6 +183,7 @@ class MissingExtra(UsageError):
         listed = " and ".join(filter(None, (", ".join(packages[:-1]), packages[-1])))
         verb = "is" if len(packages) == 1 else "are"
         super().__init__(f"{purpose} needs {listed}, which {verb} not installed", fix=fix)
+        self.add_note(f"fix: {fix}")  # tracebacks and pytest show it
         self.extra = extra
         self.packages = packages
 

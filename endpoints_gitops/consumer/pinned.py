@@ -115,6 +115,17 @@ class CallProgress(Deadline):
         )
 
 
+def _merged(pin: Pin, variables: Mapping[str, object], values: Mapping[str, object]) -> Mapping[str, object]:
+    """Both ways to pass variables as one. Raises UsageError for a variable that is passed twice."""
+    if not isinstance(variables, Mapping):
+        message = f"{pin.label}: variables must be a mapping of names to values, not {variables!r}"
+        raise UsageError(message, code="call.option")
+    twice = sorted(variables.keys() & values.keys())
+    if twice:
+        raise UsageError(f"{pin.name}: variable {twice[0]!r} is passed twice", code="call.option")
+    return {**variables, **values}
+
+
 def prepare(
     locked: Locked,
     name: str | TypedCall[Any],
@@ -140,6 +151,9 @@ def prepare(
             message = f"{name.endpoint.name}: a typed call has its variables already; pass them to its function"
             raise UsageError(message, code="call.option")
         typed, values, name = name.endpoint, name.variables, name.endpoint.name
+    if not isinstance(name, str):
+        message = f"the first argument is the name of an endpoint, or a call such as revenue(month=…), not {name!r}"
+        raise UsageError(message, code="call.option")
     pin = locked.pins.get(name)
     if pin is None:
         raise locked.missing(name)
@@ -148,10 +162,7 @@ def prepare(
     if pin.deprecation is not None and not (REDIRECTIONS or locked.is_redirected):
         _warn_deprecated(pin, pin.deprecation)
     if variables:
-        twice = sorted(variables.keys() & values.keys())
-        if twice:
-            raise UsageError(f"{pin.name}: variable {twice[0]!r} is passed twice", code="call.option")
-        values = {**variables, **values}
+        values = _merged(pin, variables, values)
     checked = check_variables(pin, values)
     call = Call(pin=pin, values=checked, limit=limit, offset=offset, refresh=refresh, max_wait=max_wait, typed=typed)
     if limit is not None or offset is not None or refresh is not None or max_wait is not None:

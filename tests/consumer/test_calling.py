@@ -49,6 +49,20 @@ def test_variables_by_keyword_and_by_name(app, create):
     assert tuple(called.run("both", variables={"limit": 3}, days=1)[0]) == (1, 3)
     with pytest.raises(library.UsageError, match="'days' is passed twice"):
         called.run("both", variables={"days": 3}, days=1)
+    with pytest.raises(
+        library.UsageError, match=r"both@1: variables must be a mapping of names to values, not \['a'\]"
+    ):
+        called.run("both", variables=["a"])
+
+
+@pytest.mark.parametrize("name", [print, 3, None, ["both"]])
+def test_what_is_no_name_is_refused(app, create, name):
+    called = app(create("both"))
+    for call in (called.run, called.iterate):
+        with pytest.raises(
+            library.UsageError, match=r"the first argument is the name of an endpoint, or a call such as "
+        ):
+            call(name)
 
 
 @pytest.mark.parametrize(

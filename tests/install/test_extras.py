@@ -53,6 +53,7 @@ def test_a_missing_package_is_one_error(monkeypatch):
         "usage.extra",
     )
     assert error.fix.command_line[-1] == "endpoints-gitops[cli]"
+    assert error.__notes__ == [f"fix: {error.fix}"]  # what a traceback shows
 
 
 @pytest.mark.parametrize(("extra", "missing"), [("cli", ()), ("hogql", ()), ("local", ("hogql-parser-rs",))])
