@@ -8,9 +8,15 @@ from endpoints_gitops.local.errors import RequestRefused, envelope, throttled
 
 
 def rehearsed(status: int, retry_after: int | None) -> RequestRefused:
-    """A rehearsed error. Raises ValueError for a status that is not that of an error."""
+    """A rehearsed error. Raises ValueError for a status that is not that of an error, and for `retry_after` that
+    the server cannot send.
+    """
     if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
         raise ValueError(f"status is that of an error, from 400 to 599, not {status!r}")
+    if retry_after is not None and (
+        isinstance(retry_after, bool) or not isinstance(retry_after, int) or retry_after < 0
+    ):
+        raise ValueError(f"retry_after is a whole number of seconds, at least 0, not {retry_after!r}")
     if status == 429:
         return throttled(1 if retry_after is None else retry_after)
     other = ("server_error", "error") if status >= 500 else ("validation_error", "invalid_input")

@@ -385,9 +385,15 @@ def test_the_variables_of_a_call_are_checked(endpoints):
 def test_fail(endpoints_server):
     with pytest.raises(ValueError, match="from 400 to 599, not 200"):
         endpoints_server.fail("revenue", status=200)
+
+@pytest.mark.parametrize("seconds", [-1, 0.5, "1", True])
+def test_retry_after(endpoints, endpoints_server, seconds):
+    for rehearse in (endpoints.stub, endpoints_server.answer, endpoints_server.fail):
+        with pytest.raises(ValueError, match="retry_after is a whole number of seconds, at least 0, not "):
+            rehearse("revenue", status=429, retry_after=seconds)
 """
     )
-    app.pytest().assert_outcomes(passed=8)
+    app.pytest().assert_outcomes(passed=12)
 
 
 def test_a_part_of_the_variables_is_enough(app_once):
