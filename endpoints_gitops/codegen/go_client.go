@@ -29,6 +29,8 @@ type Client struct {
 	ProjectID int64
 	// Host is https://us.posthog.com by default.
 	Host string
+	// AllowPlainHTTP sends the key over plain http to a host other than this machine, where others can read it on the way.
+	AllowPlainHTTP bool
 	// Timeout is how long one attempt may take; one minute by default.
 	Timeout time.Duration
 	// MaxWait is how long a call may take with its retries and waits; one minute by default.
@@ -194,6 +196,9 @@ var ErrNotAKey = errors.New("the key contains a character that no key contains, 
 
 // ErrNotAHost says that Host is not the address of a server. Nothing was sent.
 var ErrNotAHost = errors.New("Host must be an address such as https://us.posthog.com")
+
+// ErrPlainHTTP says that others could read the key on its way to Host. Nothing was sent.
+var ErrPlainHTTP = errors.New("Host is plain http, so others can read the key on the way: use https://, or AllowPlainHTTP")
 
 // ErrNoProject says that ProjectID is not set. Nothing was sent.
 var ErrNoProject = errors.New("ProjectID must be the number of a project")
@@ -388,6 +393,11 @@ func (c *Client) waitForLimits(ctx context.Context, p *pin, limits *window, dead
 	}
 }
 
+// isLoopback tells whether requests to this host stay on this machine.
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
 // attempt sends one request, as soon as fewer than the limit run.
 func (c *Client) attempt(ctx context.Context, p *pin, limits *window, payload []byte, timeout time.Duration, deadline time.Time) (*runAnswer, error) {
 	waiting, leave := context.WithDeadline(ctx, deadline)
@@ -422,6 +432,9 @@ func (c *Client) attempt(ctx context.Context, p *pin, limits *window, payload []
 	}
 	if !slices.Contains([]string{"http", "https"}, request.URL.Scheme) || request.URL.Host == "" {
 		return nil, fmt.Errorf("%s: %w, not %q", p.label(), ErrNotAHost, host)
+	}
+	if request.URL.Scheme == "http" && !c.AllowPlainHTTP && !isLoopback(request.URL.Hostname()) {
+		return nil, fmt.Errorf("%s: %w", p.label(), ErrPlainHTTP)
 	}
 	if c.ProjectID <= 0 {
 		return nil, fmt.Errorf("%s: %w, not %d", p.label(), ErrNoProject, c.ProjectID)

@@ -233,6 +233,8 @@ export interface ClientOptions {
   readonly projectId: number | string;
   /** `https://us.posthog.com` by default. */
   readonly host?: string | undefined;
+  /** Send the key over plain http to a host other than this machine, where others can read it on the way. */
+  readonly allowPlainHttp?: boolean | undefined;
   /** How long one attempt may take; 60,000 by default. */
   readonly timeoutMs?: number | undefined;
   /** How long a call may take with its retries and waits; 60,000 by default. */
@@ -358,7 +360,7 @@ export class Client {
   readonly #budget: Budget;
   readonly #url: string;
 
-  /** Throws KeyRefused in a browser, and TypeError for a host or project that cannot be in an address. */
+  /** Throws KeyRefused in a browser and for plain http, TypeError for a host or project that cannot be in an address. */
   constructor(options: ClientOptions) {
     if (isBrowser()) {
       throw new KeyRefused(
@@ -370,6 +372,9 @@ export class Client {
     const { host = "https://us.posthog.com", projectId } = options;
     if (!/^https?:\/\/[^/\s]+/i.test(host)) {
       throw new TypeError(`host must be an address such as https://us.posthog.com, not "${host}"`);
+    }
+    if (options.allowPlainHttp !== true && isPlain(host)) {
+      throw new KeyRefused(`${host} is plain http, so others can read the key on the way: use https://, or allowPlainHttp`);
     }
     if (!/^([1-9]\d*|@current)$/.test(`${projectId}`)) {
       throw new TypeError(`projectId must be the number of a project, not "${projectId}"`);
@@ -545,6 +550,12 @@ function isRetried(failure: ApiError | Unreachable): boolean {
   }
   const cause = failure.cause instanceof Error ? (failure.cause.cause as { readonly code?: unknown } | undefined) : undefined;
   return !WRONG_HOST.has(String(cause?.code));
+}
+
+/** Whether a host is reached without TLS, over a network. */
+function isPlain(host: string): boolean {
+  const { protocol, hostname } = new URL(host);
+  return protocol === "http:" && !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 }
 
 /** Whether this runs in a browser, one of its workers, or an app of React Native. Node, Deno, Bun and edge runtimes have

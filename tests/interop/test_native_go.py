@@ -182,6 +182,8 @@ def test_errors_are_types(play: Scenario) -> None:
         "noKey": ("NoKey", None, None),
         "notAKey": ("NotAKey", None, None),
         "notAHost": ("NotAHost", None, None),
+        "plainHTTP": ("PlainHTTP", None, None),
+        "allowedHTTP": ("Unreachable", None, None),
         "noProject": ("NoProject", None, None),
         "nowhere": ("Unreachable", None, None),
         "wrongHost": ("Unreachable", None, None),

@@ -183,6 +183,8 @@ def test_errors_are_classes(play: Scenario) -> None:
         "notAKey": ("KeyRefused", None, None),
         "undefinedKey": ("KeyRefused", None, None),
         "notAHost": ("TypeError", None, None),
+        "plainHttp": ("KeyRefused", None, None),
+        "allowedHttp": ("Unreachable", None, None),
         "noProject": ("TypeError", None, None),
         "nowhere": ("Unreachable", None, None),
         "wrongHost": ("Unreachable", None, None),

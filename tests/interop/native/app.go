@@ -68,6 +68,8 @@ func seen(err error) map[string]any {
 		found["name"] = "NotAKey"
 	case errors.Is(err, endpoints.ErrNotAHost):
 		found["name"] = "NotAHost"
+	case errors.Is(err, endpoints.ErrPlainHTTP):
+		found["name"] = "PlainHTTP"
 	case errors.Is(err, endpoints.ErrNoProject):
 		found["name"] = "NoProject"
 	case errors.Is(err, context.DeadlineExceeded):
@@ -258,6 +260,9 @@ var scenarios = map[string]func() any{
 		notAKey.Key, notAKey.MaxWait = notAKey.Key+"\n", time.Hour
 		notAHost, noProject := client(), client()
 		notAHost.Host, notAHost.MaxWait, noProject.ProjectID = "us.posthog.com", time.Hour, 0
+		plainHTTP, allowedHTTP := client(), client()
+		plainHTTP.Host, allowedHTTP.Host = "http://posthog.internal", "http://posthog.internal"
+		allowedHTTP.AllowPlainHTTP, allowedHTTP.HTTP = true, &http.Client{Transport: missing{}}
 		wrongHost.MaxWait, wrongHost.HTTP = time.Hour, &http.Client{Transport: missing{}}
 		wrongKey.Key, noKey.Key, elsewhere.ProjectID = "phx_wrong", "", 77
 		nowhere.Host, nowhere.MaxWait = "http://127.0.0.1:1", 700*time.Millisecond
@@ -269,6 +274,8 @@ var scenarios = map[string]func() any{
 			"noKey":        failure(noKey.Numbers(ctx, nil)),
 			"notAKey":      failure(notAKey.Numbers(ctx, nil)),
 			"notAHost":     failure(notAHost.Numbers(ctx, nil)),
+			"plainHTTP":    failure(plainHTTP.Numbers(ctx, nil)),
+			"allowedHTTP":  failure(allowedHTTP.Numbers(ctx, nil)),
 			"noProject":    failure(noProject.Numbers(ctx, nil)),
 			"nowhere":      failure(nowhere.Numbers(ctx, nil)),
 			"wrongHost":    failure(wrongHost.Numbers(ctx, nil)),

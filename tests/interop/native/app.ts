@@ -121,6 +121,8 @@ const scenarios: Record<string, () => Promise<unknown>> = {
     notAKey: await failure(numbers(client({ key: `${process.env["APP_KEY"]}\n`, maxWaitMs: Infinity }))),
     undefinedKey: await failure(numbers(client({ key: undefined as never }))),
     notAHost: await failure((async () => numbers(client({ host: "us.posthog.com" })))()),
+    plainHttp: await failure((async () => numbers(client({ host: "http://posthog.internal" })))()),
+    allowedHttp: await failure(numbers(client({ host: "http://posthog.internal", allowPlainHttp: true, fetch: noSuchHost }))),
     noProject: await failure((async () => numbers(client({ projectId: Number(undefined) })))()),
     nowhere: await failure(numbers(client({ host: "http://127.0.0.1:1", maxWaitMs: 700 }))),
     wrongHost: await failure(numbers(client({ maxWaitMs: Infinity, fetch: noSuchHost }))),
