@@ -87,6 +87,7 @@ def find(
     from endpoints_gitops.workspace.configuration import load_configuration
     from endpoints_gitops.workspace.manifest import uses_of
 
+    _refuse_kinds(host=host, key=key, project_id=project_id)
     file = Path(path)
     lock = _lock(file)
     configuration = configuration or load_configuration(file.absolute().parent, os.environ)
@@ -101,6 +102,17 @@ def find(
         key=Secret(key) if key else None,
         host_in_code=host or None,
     )
+
+
+def _refuse_kinds(host: object, key: object, project_id: object) -> None:
+    """Raise UsageError for what cannot be a host, a key or a project. Empty texts count as not passed. A key of another
+    kind is not shown."""
+    is_project = isinstance(project_id, int) and not isinstance(project_id, bool) and project_id >= 1
+    if project_id is not None and not is_project:
+        raise UsageError(f"project_id must be the number of a project, not {project_id!r}", code="usage.project")
+    for name, text in (("host", host), ("key", key)):
+        if text is not None and not isinstance(text, str):
+            raise UsageError(f"{name} must be a str, not {type(text).__name__}", code=f"usage.{name}")
 
 
 def _lock(path: Path) -> Lock:
