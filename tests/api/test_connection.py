@@ -48,7 +48,7 @@ def test_what_is_no_address(host):
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 def test_a_wait_that_is_none(seconds):
-    with pytest.raises(UsageError, match="--max-wait"):
+    with pytest.raises(UsageError, match="max_wait must be a number of seconds above 0"):
         to("https://x.test", max_wait=seconds)
 
 
